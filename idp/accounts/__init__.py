@@ -1,0 +1,1 @@
+"""People: sign-up, e-mail addresses, enrolment links and the account pages."""

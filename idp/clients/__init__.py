@@ -1,0 +1,1 @@
+"""Registered clients: metadata rules, redirect URI rules, registration and secrets."""

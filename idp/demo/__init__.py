@@ -1,0 +1,1 @@
+"""The demo relying party and API that `idp dev` starts, built as a stranger would."""

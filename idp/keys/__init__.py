@@ -1,0 +1,1 @@
+"""Signing keys and the master key: keyring, signing, encryption at rest, rotation. The only importer of PyJWT."""

@@ -1,0 +1,1 @@
+"""The outbox: mails written with the change they tell of, sent afterwards until done."""

@@ -1,0 +1,1 @@
+"""The authorization endpoint: request, decision, consent and the response to the client."""

@@ -1,0 +1,1 @@
+"""Asking about tokens and taking them back: userinfo, introspection, revocation."""

@@ -1,0 +1,1 @@
+"""Signing out, as a relying party may ask for it."""

@@ -1,0 +1,1 @@
+"""The token endpoint: client authentication, one file a grant, the token response."""

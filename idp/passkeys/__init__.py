@@ -1,0 +1,1 @@
+"""WebAuthn ceremonies: enrolment, sign-in, adding a passkey. The only importer of `webauthn`."""

@@ -1,0 +1,1 @@
+"""Browser sessions at the provider and their cookies."""

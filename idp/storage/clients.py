@@ -1,0 +1,156 @@
+"""Registered clients and the digests of their secrets."""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from idp.storage.database import Transaction
+from idp.storage.tables import client_secrets, clients
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRow:
+    """One row of `clients`; `metadata` is what `clients/metadata.py` validated."""
+
+    id: str
+    metadata: dict[str, object]
+    is_first_party: bool
+    token_epoch: int
+    version: int
+    disabled_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecret:
+    """One row of `client_secrets`. `expires_at` None: until it is replaced."""
+
+    secret_sha256: bytes
+    client_id: str
+    created_at: datetime
+    expires_at: datetime | None
+
+
+_COLUMNS = tuple(clients.c[field.name] for field in fields(ClientRow))
+_SECRET_COLUMNS = tuple(client_secrets.c[field.name] for field in fields(ClientSecret))
+
+
+async def insert(
+    tx: Transaction, *, client_id: str, metadata: dict[str, object], is_first_party: bool, now: datetime
+) -> None:
+    """Remember a new client."""
+    await tx.execute(
+        sa.insert(clients).values(
+            id=client_id,
+            metadata=metadata,
+            is_first_party=is_first_party,
+            token_epoch=0,
+            version=1,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+
+
+async def find(tx: Transaction, *, client_id: str) -> ClientRow | None:
+    """Read a client, disabled or not."""
+    result = await tx.execute(sa.select(*_COLUMNS).where(clients.c.id == client_id))
+    row = result.one_or_none()
+    return ClientRow(*row) if row else None
+
+
+async def update(
+    tx: Transaction,
+    *,
+    client_id: str,
+    metadata: dict[str, object],
+    is_first_party: bool,
+    seen_version: int,
+    now: datetime,
+) -> bool:
+    """Replace a client's metadata; False when someone changed it since `seen_version`."""
+    result = await tx.execute(
+        sa.update(clients)
+        .where(clients.c.id == client_id, clients.c.version == seen_version)
+        .values(
+            metadata=metadata, is_first_party=is_first_party, version=clients.c.version + 1, updated_at=now
+        )
+    )
+    return result.rowcount == 1
+
+
+async def set_disabled(
+    tx: Transaction, *, client_id: str, disabled_at: datetime | None, now: datetime
+) -> bool:
+    """Switch a client off (ending all that it was given) or on."""
+    result = await tx.execute(
+        sa.update(clients)
+        .where(clients.c.id == client_id)
+        .values(
+            disabled_at=disabled_at,
+            token_epoch=clients.c.token_epoch + 1,
+            version=clients.c.version + 1,
+            updated_at=now,
+        )
+    )
+    return result.rowcount == 1
+
+
+async def delete(tx: Transaction, *, client_id: str) -> bool:
+    """Forget a client; its grants find no client any more and are dead."""
+    result = await tx.execute(sa.delete(clients).where(clients.c.id == client_id))
+    return result.rowcount == 1
+
+
+async def listed(tx: Transaction, *, after: str, limit: int) -> list[ClientRow]:
+    """List clients by id, `limit` of them behind `after`."""
+    result = await tx.execute(
+        sa.select(*_COLUMNS).where(clients.c.id > after).order_by(clients.c.id).limit(limit)
+    )
+    return [ClientRow(*row) for row in result]
+
+
+async def insert_secret(
+    tx: Transaction, *, secret_sha256: bytes, client_id: str, expires_at: datetime | None, now: datetime
+) -> None:
+    """Remember the digest of a client's new secret."""
+    await tx.execute(
+        sa.insert(client_secrets).values(
+            secret_sha256=secret_sha256, client_id=client_id, created_at=now, expires_at=expires_at
+        )
+    )
+
+
+async def secrets_of(tx: Transaction, *, client_id: str) -> list[ClientSecret]:
+    """List the digests of a client's secrets, the newest first."""
+    result = await tx.execute(
+        sa.select(*_SECRET_COLUMNS)
+        .where(client_secrets.c.client_id == client_id)
+        .order_by(client_secrets.c.created_at.desc(), client_secrets.c.secret_sha256)
+    )
+    return [ClientSecret(*row) for row in result]
+
+
+async def expire_secrets(tx: Transaction, *, client_id: str, expires_at: datetime) -> int:
+    """Let a client's present secrets end no later than `expires_at`; answer how many change."""
+    result = await tx.execute(
+        sa.update(client_secrets)
+        .where(
+            client_secrets.c.client_id == client_id,
+            sa.or_(client_secrets.c.expires_at.is_(None), client_secrets.c.expires_at > expires_at),
+        )
+        .values(expires_at=expires_at)
+    )
+    return result.rowcount
+
+
+async def delete_expired_secrets(tx: Transaction, *, client_id: str, now: datetime) -> int:
+    """Forget a client's secrets that have ended."""
+    result = await tx.execute(
+        sa.delete(client_secrets).where(
+            client_secrets.c.client_id == client_id, client_secrets.c.expires_at <= now
+        )
+    )
+    return result.rowcount

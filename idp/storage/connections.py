@@ -1,0 +1,117 @@
+"""Connections: what a person allowed a client; one row for each pair, with the pair's token epoch."""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from idp.storage.database import Transaction, insert_if_new
+from idp.storage.tables import connections
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One row of `connections`."""
+
+    account_id: str
+    client_id: str
+    scopes: list[str]
+    token_epoch: int
+    withdrawn_at: datetime | None
+    created_at: datetime
+    last_used_at: datetime
+
+
+_COLUMNS = tuple(connections.c[field.name] for field in fields(Connection))
+
+
+async def find(tx: Transaction, *, account_id: str, client_id: str) -> Connection | None:
+    """Read what a person allows a client now; None also when it was withdrawn."""
+    result = await tx.execute(
+        sa.select(*_COLUMNS).where(
+            connections.c.account_id == account_id,
+            connections.c.client_id == client_id,
+            connections.c.withdrawn_at.is_(None),
+        )
+    )
+    row = result.one_or_none()
+    return Connection(*row) if row else None
+
+
+async def allow(
+    tx: Transaction, *, account_id: str, client_id: str, scopes: list[str], now: datetime
+) -> Connection:
+    """Remember what a person allows a client from now on; a withdrawn connection begins anew.
+
+    The epoch stays: withdrawing raised it, so nothing older comes back.
+    """
+    beginning = {
+        "account_id": account_id,
+        "client_id": client_id,
+        "scopes": scopes,
+        "token_epoch": 0,
+        "created_at": now,
+        "last_used_at": now,
+    }
+    await insert_if_new(tx, connections, beginning)
+    result = await tx.execute(
+        sa.update(connections)
+        .where(connections.c.account_id == account_id, connections.c.client_id == client_id)
+        .values(scopes=scopes, withdrawn_at=None, last_used_at=now)
+        .returning(*_COLUMNS)
+    )
+    return Connection(*result.one())
+
+
+async def touch(tx: Transaction, *, account_id: str, client_id: str, now: datetime) -> int | None:
+    """Remember that the connection was used and hold it; answer its epoch, or None when it is withdrawn."""
+    result = await tx.execute(
+        sa.update(connections)
+        .where(
+            connections.c.account_id == account_id,
+            connections.c.client_id == client_id,
+            connections.c.withdrawn_at.is_(None),
+        )
+        .values(last_used_at=now)
+        .returning(connections.c.token_epoch)
+    )
+    epoch: int | None = result.scalar_one_or_none()
+    return epoch
+
+
+async def withdraw(tx: Transaction, *, account_id: str, client_id: str, now: datetime) -> bool:
+    """Take back everything a person allowed a client, ending its grants; False when there was nothing."""
+    result = await tx.execute(
+        sa.update(connections)
+        .where(
+            connections.c.account_id == account_id,
+            connections.c.client_id == client_id,
+            connections.c.withdrawn_at.is_(None),
+        )
+        .values(withdrawn_at=now, token_epoch=connections.c.token_epoch + 1, scopes=[])
+    )
+    return result.rowcount == 1
+
+
+async def raise_epoch(tx: Transaction, *, account_id: str, client_id: str, seen_epoch: int) -> bool:
+    """End every grant of the pair; False when someone did since `seen_epoch`."""
+    result = await tx.execute(
+        sa.update(connections)
+        .where(
+            connections.c.account_id == account_id,
+            connections.c.client_id == client_id,
+            connections.c.token_epoch == seen_epoch,
+        )
+        .values(token_epoch=connections.c.token_epoch + 1)
+    )
+    return result.rowcount == 1
+
+
+async def of_account(tx: Transaction, *, account_id: str) -> list[Connection]:
+    """List what a person allows, the last used first."""
+    result = await tx.execute(
+        sa.select(*_COLUMNS)
+        .where(connections.c.account_id == account_id, connections.c.withdrawn_at.is_(None))
+        .order_by(connections.c.last_used_at.desc(), connections.c.client_id)
+    )
+    return [Connection(*row) for row in result]
