@@ -1,0 +1,64 @@
+import structlog
+from limits import RateLimitItem, parse
+from limits.aio.storage import MemoryStorage, Storage
+from limits.aio.strategies import FixedWindowRateLimiter
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+
+from idp.errors import TooManyRequests
+from idp.request_context import request_context
+from idp.settings import RateLimit
+from idp.web.client_address import rate_limit_key
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("idp.rate_limit")
+
+
+class RateLimiter:
+    """Counts callers against the limits in the settings; over one, TooManyRequests is raised.
+
+    When the shared counter (Redis) is out of reach, this process counts alone: signing in goes on.
+    """
+
+    def __init__(self, settings: RateLimit) -> None:
+        self._limits: dict[str, RateLimitItem] = {
+            "sign_in": parse(settings.sign_in),
+            "ceremony": parse(settings.ceremony),
+            "mail": parse(settings.mail),
+            "token": parse(settings.token),
+            "client_failures": parse(settings.client_failures),
+        }
+        self._own = FixedWindowRateLimiter(MemoryStorage())
+        self._shared = self._own
+        if settings.storage_url != "memory://":
+            self._shared = FixedWindowRateLimiter(_open_storage(settings.storage_url))
+
+    async def count_caller(self, limit: str) -> None:
+        """Count one request of the present caller's address."""
+        context = request_context.get()
+        await self.count(limit, rate_limit_key(context.address) if context else "none")
+
+    async def count(self, limit: str, key: str) -> None:
+        """Count one event; raises TooManyRequests when there were too many."""
+        item = self._limits[limit]
+        try:
+            within = await self._shared.hit(item, limit, key)
+        except (StorageError, OSError) as fault:
+            log.warning("rate_limit_storage_unavailable", reason=type(fault).__name__)
+            within = await self._own.hit(item, limit, key)
+        if not within:
+            raise TooManyRequests(retry_after_seconds=item.get_expiry(), detail=f"limit {limit}")
+
+    async def is_exhausted(self, limit: str, key: str) -> bool:
+        """Whether one more event would be too many, without counting it."""
+        item = self._limits[limit]
+        try:
+            return not await self._shared.test(item, limit, key)
+        except (StorageError, OSError):
+            return not await self._own.test(item, limit, key)
+
+
+def _open_storage(url: str) -> Storage:
+    storage = storage_from_string(f"async+{url}", wrap_exceptions=True)
+    if not isinstance(storage, Storage):
+        raise TypeError(url)
+    return storage

@@ -1,0 +1,71 @@
+import time
+from collections.abc import Sequence
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from idp.opaque_token import random_bytes
+from idp.request_context import RequestContext, request_context
+from idp.web import client_address
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("idp.request")
+
+# Crockford's base 32: no letters that read like digits, easy to say on the telephone.
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+class RequestContextMiddleware:
+    """Gives each request an id, a reference that a person can read out, and its caller's address; logs it.
+
+    The query string is never logged: codes and links travel there.
+    """
+
+    def __init__(self, app: ASGIApp, *, trusted: Sequence[client_address.Network]) -> None:
+        self._app = app
+        self._trusted = trusted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        peer = scope["client"][0] if scope.get("client") else ""
+        reference = _new_reference()
+        context = RequestContext(
+            request_id=reference.replace("-", ""),
+            reference=reference,
+            address=client_address.resolve(
+                peer, forwarded_for=headers.getlist("x-forwarded-for"), trusted=self._trusted
+            ),
+        )
+        token = request_context.set(context)
+        started = time.monotonic()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = context.request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            if scope["path"] not in _QUIET:
+                log.info(
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=status,
+                    milliseconds=round((time.monotonic() - started) * 1000, 1),
+                )
+            request_context.reset(token)
+
+
+def _new_reference() -> str:
+    """Draw a reference like 7F3K-2M9A (40 bits: enough to find one line in a log)."""
+    letters = "".join(_ALPHABET[byte % 32] for byte in random_bytes(8))
+    return f"{letters[:4]}-{letters[4:]}"
