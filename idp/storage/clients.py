@@ -1,11 +1,12 @@
 """Registered clients and the digests of their secrets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from idp.storage.database import Transaction
+from idp.storage.database import Transaction, insert_if_new
 from idp.storage.tables import client_secrets, clients
 
 
@@ -38,20 +39,25 @@ _SECRET_COLUMNS = tuple(client_secrets.c[field.name] for field in fields(ClientS
 
 
 async def insert(
-    tx: Transaction, *, client_id: str, metadata: dict[str, object], is_first_party: bool, now: datetime
-) -> None:
-    """Remember a new client."""
-    await tx.execute(
-        sa.insert(clients).values(
-            id=client_id,
-            metadata=metadata,
-            is_first_party=is_first_party,
-            token_epoch=0,
-            version=1,
-            created_at=now,
-            updated_at=now,
-        )
-    )
+    tx: Transaction,
+    *,
+    client_id: str,
+    metadata: dict[str, object],
+    is_first_party: bool,
+    now: datetime,
+    token_epoch: int = 0,
+) -> bool:
+    """Remember a new client; False when its identifier is taken."""
+    values: dict[str, object] = {
+        "id": client_id,
+        "metadata": metadata,
+        "is_first_party": is_first_party,
+        "token_epoch": token_epoch,
+        "version": 1,
+        "created_at": now,
+        "updated_at": now,
+    }
+    return await insert_if_new(tx, clients, values)
 
 
 async def find(tx: Transaction, *, client_id: str) -> ClientRow | None:
@@ -84,16 +90,27 @@ async def update(
 async def set_disabled(
     tx: Transaction, *, client_id: str, disabled_at: datetime | None, now: datetime
 ) -> bool:
-    """Switch a client off (ending all that it was given) or on."""
+    """Switch a client off (ending all that it was given) or on; False when it is so already, or gone."""
+    is_other = clients.c.disabled_at.is_not(None) if disabled_at is None else clients.c.disabled_at.is_(None)
     result = await tx.execute(
         sa.update(clients)
-        .where(clients.c.id == client_id)
+        .where(clients.c.id == client_id, is_other)
         .values(
             disabled_at=disabled_at,
             token_epoch=clients.c.token_epoch + 1,
             version=clients.c.version + 1,
             updated_at=now,
         )
+    )
+    return result.rowcount == 1
+
+
+async def raise_version(tx: Transaction, *, client_id: str, now: datetime) -> bool:
+    """Mark a client as changed and hold it until the transaction ends; False when there is none."""
+    result = await tx.execute(
+        sa.update(clients)
+        .where(clients.c.id == client_id)
+        .values(version=clients.c.version + 1, updated_at=now)
     )
     return result.rowcount == 1
 
@@ -133,6 +150,16 @@ async def secrets_of(tx: Transaction, *, client_id: str) -> list[ClientSecret]:
     return [ClientSecret(*row) for row in result]
 
 
+async def secrets_of_clients(tx: Transaction, *, client_ids: Sequence[str]) -> list[ClientSecret]:
+    """List the digests of several clients' secrets, the newest first."""
+    result = await tx.execute(
+        sa.select(*_SECRET_COLUMNS)
+        .where(client_secrets.c.client_id.in_(client_ids))
+        .order_by(client_secrets.c.created_at.desc(), client_secrets.c.secret_sha256)
+    )
+    return [ClientSecret(*row) for row in result]
+
+
 async def expire_secrets(tx: Transaction, *, client_id: str, expires_at: datetime) -> int:
     """Let a client's present secrets end no later than `expires_at`; answer how many change."""
     result = await tx.execute(
@@ -153,4 +180,20 @@ async def delete_expired_secrets(tx: Transaction, *, client_id: str, now: dateti
             client_secrets.c.client_id == client_id, client_secrets.c.expires_at <= now
         )
     )
+    return result.rowcount
+
+
+async def delete_ending_secrets(tx: Transaction, *, client_id: str) -> int:
+    """Forget a client's secrets that have an end, past or to come."""
+    result = await tx.execute(
+        sa.delete(client_secrets).where(
+            client_secrets.c.client_id == client_id, client_secrets.c.expires_at.is_not(None)
+        )
+    )
+    return result.rowcount
+
+
+async def delete_secrets(tx: Transaction, *, client_id: str) -> int:
+    """Forget every secret of a client."""
+    result = await tx.execute(sa.delete(client_secrets).where(client_secrets.c.client_id == client_id))
     return result.rowcount
