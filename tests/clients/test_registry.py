@@ -145,8 +145,9 @@ async def test_a_flood_of_made_up_identifiers_is_bounded_and_pushes_out_no_clien
     assert len(reads) == 1
 
 
+@pytest.mark.usefixtures("sqlite_url")
 async def test_trouble_below_is_told_to_every_caller_and_not_remembered(
-    tmp_path: Path, sqlite_url: str, clock: FrozenClock
+    tmp_path: Path, clock: FrozenClock
 ) -> None:
     file = tmp_path / "later" / "idp.db"
     database = databases.open_for_test(databases.sqlite_address(file))
@@ -155,7 +156,7 @@ async def test_trouble_below_is_told_to_every_caller_and_not_remembered(
     outcomes = await asyncio.gather(*finding, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [TemporarilyUnavailable] * 3
     file.parent.mkdir()
-    Path(sqlite_url.removeprefix("sqlite+aiosqlite:///")).rename(file)
+    (tmp_path / "idp.db").rename(file)
     client = await _registered(database, clock)
     assert await registered_clients.find("demo", now=clock()) == client
     await database.close()
