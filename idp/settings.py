@@ -1,5 +1,6 @@
 import ipaddress
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,6 +11,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 DEFAULT_FILE = Path("config/idp.toml")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+# How a browser spells an origin; a name outside ASCII is written in its xn-- form.
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?")
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 Rate = Annotated[str, Field(pattern=r"^[1-9][0-9]* per (?:[1-9][0-9]* )?(?:second|minute|hour|day)s?$")]
 
@@ -167,6 +171,12 @@ class Settings(BaseSettings):
         # A path would need every well-known address twice; one deployment is one host name.
         if parts.path:
             raise ValueError("must have no path; give the provider a host name of its own")
+        # WebAuthn L3 §7.1 (origin), OIDC Core §2 (iss): both are compared character by character, and a
+        # browser never writes the default port.
+        if parts.port == _DEFAULT_PORTS[parts.scheme]:
+            raise ValueError("must leave out the default port, as browsers do")
+        if not _ORIGIN.fullmatch(issuer):
+            raise ValueError("must be spelt as browsers spell an origin, for example https://id.example.com")
         return issuer
 
     @field_validator("database_url")
