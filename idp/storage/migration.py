@@ -1,5 +1,7 @@
 """Brings the database to the newest schema; any number of nodes may try at once."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -9,10 +11,12 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from idp import resources
+from idp.errors import TemporarilyUnavailable
 
 _ADVISORY_LOCK = 0x1D9_0000
 LOCK_TIMEOUT_SECONDS = 60
@@ -32,25 +36,33 @@ class SchemaState:
 
 
 async def migrate(url: str) -> SchemaState:
-    """Apply what is missing, one caller at a time and all or nothing; answer the state before."""
-    engine = _engine(url)
-    try:
-        async with engine.begin() as connection:
-            if engine.dialect.name == "postgresql":
-                # Held by the transaction, so it also works through a pooler in transaction mode.
-                await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
-                await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-            return await connection.run_sync(_upgrade)
-    finally:
-        await engine.dispose()
+    """Apply what is missing, one caller at a time and all or nothing; answer the state before.
+
+    Raises TemporarilyUnavailable when the database cannot be used, as `schema_state` does.
+    """
+    async with _opened(url) as engine, engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # Held by the transaction, so it also works through a pooler in transaction mode.
+            await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
+            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        return await connection.run_sync(_upgrade)
 
 
 async def schema_state(url: str) -> SchemaState:
     """Read the state and change nothing."""
+    async with _opened(url) as engine, engine.connect() as connection:
+        return await connection.run_sync(_state)
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[AsyncEngine]:
     engine = _engine(url)
     try:
-        async with engine.connect() as connection:
-            return await connection.run_sync(_state)
+        yield engine
+    except (DBAPIError, OSError) as fault:
+        # Whoever runs a migration is the operator, and is told what the database said.
+        cause = fault.orig if isinstance(fault, DBAPIError) else fault
+        raise TemporarilyUnavailable(detail=f"the database cannot be used: {cause}") from fault
     finally:
         await engine.dispose()
 
