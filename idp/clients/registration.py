@@ -13,8 +13,9 @@ from idp.storage import clients
 from idp.storage.clients import ClientRow
 from idp.storage.database import Transaction
 
-# Unreserved characters alone, so that a form-urldecoded identifier is the identifier (RFC 6749 §2.3.1).
-_CLIENT_ID = re.compile(r"[A-Za-z0-9._~\-]{1,64}")
+# Unreserved characters alone, so that a form-urldecoded identifier is the identifier (RFC 6749 §2.3.1). The
+# first is neither - (a command would take it for an option) nor . (a dot segment in an address).
+_CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~\-]{0,63}")
 _FIRST_EPOCH_FROM = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -52,9 +53,11 @@ async def register(
     actor: str | None = None,
 ) -> Registered:
     """Register a client, by a new identifier unless one is chosen; raises ClientIdTakenError."""
-    chosen = opaque_token.new_identifier() if client_id is None else client_id
+    chosen = _new_client_id() if client_id is None else client_id
     if not _CLIENT_ID.fullmatch(chosen):
-        raise InvalidClientMetadata("client_id must be 1 to 64 letters, digits or - . _ ~")
+        raise InvalidClientMetadata(
+            "client_id must be 1 to 64 letters, digits or - . _ ~ and begin with a letter or digit"
+        )
     is_new = await clients.insert(
         tx,
         client_id=chosen,
@@ -168,6 +171,12 @@ async def _present(tx: Transaction, *, client_id: str) -> Client:
     if client is None:
         raise UnknownClientError("there is no such client")
     return client
+
+
+def _new_client_id() -> str:
+    while not _CLIENT_ID.fullmatch(client_id := opaque_token.new_identifier()):
+        pass
+    return client_id
 
 
 async def _add_secret(tx: Transaction, *, client_id: str, now: datetime) -> str:

@@ -94,7 +94,13 @@ async def test_a_taken_identifier_is_refused_and_the_client_stays(
     assert await _shown(database, "demo") == first.client
 
 
-@pytest.mark.parametrize("client_id", ["", "a b", "a" * 65, "a:b", "ä", "a\n", "a%20"])
+async def test_a_new_identifier_is_never_taken_for_an_option(database: Database, clock: FrozenClock) -> None:
+    for _ in range(200):
+        registered = await _register(database, clock)
+        assert registered.client.id[0].isalnum()
+
+
+@pytest.mark.parametrize("client_id", ["", "a b", "a" * 65, "a:b", "ä", "a\n", "a%20", "-a", "..", "_a"])
 async def test_an_odd_identifier_is_refused(database: Database, clock: FrozenClock, client_id: str) -> None:
     with pytest.raises(InvalidClientMetadata, match="client_id"):
         await _register(database, clock, client_id=client_id)
