@@ -242,11 +242,12 @@ class Settings(BaseSettings):
 
 
 def load_settings(file: Path | None = None, **overrides: object) -> Settings:
-    """Read the configuration; `file` None means `config/idp.toml` of the working directory, if it is there.
+    """Read the configuration; `file` None means `IDP_CONFIG`, or else `config/idp.toml` if it is there.
 
     `overrides` win over everything (command-line options). Raises SettingsError with every fault.
     """
-    chosen = file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    named = os.environ.get("IDP_CONFIG")
+    chosen = file or (Path(named) if named else DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
     values = _read_toml(chosen) if chosen else {}
     unknown = _unknown_variables()
     try:

@@ -216,6 +216,13 @@ async def lock(tx: Transaction, *, grant_id: bytes) -> Grant | None:
     return Grant(*row) if row else None
 
 
+async def find(tx: Transaction, *, grant_id: bytes) -> Grant | None:
+    """Read a grant, whatever became of it."""
+    result = await tx.execute(sa.select(*_COLUMNS).where(grants.c.id == grant_id))
+    row = result.one_or_none()
+    return Grant(*row) if row else None
+
+
 async def standing(tx: Transaction, *, account_id: str, client_id: str) -> Standing:
     """Read the epochs that a grant is measured against, in a statement (and so a snapshot) of its own."""
     account = sa.select(accounts.c.token_epoch).where(

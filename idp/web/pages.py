@@ -1,6 +1,5 @@
 from collections.abc import Mapping
 from datetime import datetime
-from importlib.metadata import version
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -29,7 +28,6 @@ class Pages:
             service_name=service_name,
             issuer=issuer,
             static=static_files.address,
-            product_version=version("idp"),
         )
         self._environment.filters["exact_time"] = _exact_time
 

@@ -48,13 +48,15 @@ class RateLimiter:
         if not within:
             raise TooManyRequests(retry_after_seconds=item.get_expiry(), detail=f"limit {limit}")
 
-    async def is_exhausted(self, limit: str, key: str) -> bool:
-        """Whether one more event would be too many, without counting it."""
+    async def refuse_exhausted(self, limit: str, key: str) -> None:
+        """Raise TooManyRequests if one more event would be too many, without counting one."""
         item = self._limits[limit]
         try:
-            return not await self._shared.test(item, limit, key)
+            within = await self._shared.test(item, limit, key)
         except (StorageError, OSError):
-            return not await self._own.test(item, limit, key)
+            within = await self._own.test(item, limit, key)
+        if not within:
+            raise TooManyRequests(retry_after_seconds=item.get_expiry(), detail=f"limit {limit}")
 
 
 def _open_storage(url: str) -> Storage:

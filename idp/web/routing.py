@@ -1,6 +1,7 @@
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -35,3 +36,8 @@ def _application(endpoint: object) -> ASGIApp:
             await response(scope, receive, send)
 
     return Application()
+
+
+async def not_found(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Answer an address that nothing is at."""
+    raise HTTPException(HTTPStatus.NOT_FOUND)

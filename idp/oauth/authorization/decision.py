@@ -1,0 +1,86 @@
+"""What an authorization request still needs, decided afresh each time it comes by."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from idp.errors import AccessDenied, ConsentRequired, LoginRequired, OAuthError
+from idp.oauth.authorization.request import AuthorizationRequest
+from idp.storage.browser_sessions import BrowserSession
+from idp.storage.interactions import Interaction
+
+
+class Step(Enum):
+    """What happens next."""
+
+    SIGN_IN = auto()
+    SIGN_UP = auto()
+    CONSENT = auto()
+    ISSUE = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """All that the decision looks at. `interaction` is the request's own memory, once it has waited."""
+
+    session: BrowserSession | None
+    interaction: Interaction | None
+    allowed_scopes: Collection[str]
+    is_first_party: bool
+    hinted_account: str | None
+    now: datetime
+
+
+def decide(request: AuthorizationRequest, situation: Situation) -> Step | OAuthError:
+    """Answer the next step, or the error to send back."""
+    if situation.interaction is not None and situation.interaction.denied_at is not None:
+        return AccessDenied("the person refused")
+    session = situation.session
+    if session is None or _needs_sign_in(request, session, situation):
+        # OIDC Core §3.1.2.1: prompt=none never shows a page.
+        if "none" in request.prompts:
+            return LoginRequired("nobody is signed in as the request demands")
+        return Step.SIGN_UP if _asks_to_sign_up(request, situation) else Step.SIGN_IN
+    if _needs_consent(request, session, situation):
+        if "none" in request.prompts:
+            return ConsentRequired("the person has not allowed this yet")
+        return Step.CONSENT
+    return Step.ISSUE
+
+
+def _needs_sign_in(request: AuthorizationRequest, session: BrowserSession, situation: Situation) -> bool:
+    # OIDC Core §3.1.2.1 (id_token_hint): it is about this person or nobody.
+    if situation.hinted_account is not None and situation.hinted_account != session.account_id:
+        return True
+    if _signed_in_for(session, situation):
+        return False
+    if request.prompts & {"login", "select_account", "create"}:
+        return True
+    # OIDC Core §3.1.2.1: max_age=0 means the same as prompt=login.
+    max_age = request.max_age_seconds
+    return max_age is not None and situation.now - session.auth_time >= timedelta(seconds=max_age)
+
+
+def _signed_in_for(session: BrowserSession, situation: Situation) -> bool:
+    """Whether the sign-in happened after, and so for, this very request."""
+    return situation.interaction is not None and session.created_at >= situation.interaction.created_at
+
+
+def _asks_to_sign_up(request: AuthorizationRequest, situation: Situation) -> bool:
+    # Initiating User Registration via OpenID Connect §4.1; once the page was shown, signing in will do too.
+    return "create" in request.prompts and situation.interaction is None
+
+
+def _needs_consent(request: AuthorizationRequest, session: BrowserSession, situation: Situation) -> bool:
+    interaction = situation.interaction
+    has_answered = (
+        interaction is not None
+        and interaction.consented_at is not None
+        and interaction.consented_by == session.account_id
+    )
+    if "consent" in request.prompts:
+        return not has_answered
+    if situation.is_first_party:
+        return False
+    return not set(request.scopes) <= set(situation.allowed_scopes)

@@ -1,0 +1,283 @@
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from idp import opaque_token
+from idp.clients.client import Client
+from idp.clients.redirect_uri import match_registered
+from idp.clients.registry import ClientRegistry
+from idp.clock import Clock
+from idp.errors import (
+    AuthorizationError,
+    InvalidRequest,
+    NextStep,
+    OAuthError,
+    PageError,
+    UnauthorizedClient,
+    VerifiedRedirectUri,
+)
+from idp.keys import signing
+from idp.keys.keyring import Keyring
+from idp.oauth.authorization import request as authorization_request
+from idp.oauth.authorization.client_rules import rules_of
+from idp.oauth.authorization.decision import Situation, Step, decide
+from idp.oauth.authorization.issue import Issuing, issue_code
+from idp.oauth.authorization.request import AuthorizationRequest
+from idp.oauth.grant_token import GrantTokenKeys
+from idp.sessions.cookie import SessionCookies
+from idp.settings import Settings
+from idp.storage import connections, interactions
+from idp.storage.browser_sessions import BrowserSession
+from idp.storage.database import Database
+from idp.storage.interactions import Interaction
+from idp.web.browser import Browser, Browsers
+from idp.web.client_response import ClientResponse
+from idp.web.pages import Pages
+from idp.web.parameters import Parameters, form_parameters, query_parameters
+from idp.web.rate_limit import RateLimiter
+
+INTERACTION_LIFETIME = timedelta(hours=1)
+_INTERACTION_ID_LENGTH = 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Received:
+    """A request whose client, redirect URI and words are right."""
+
+    parameters: Parameters
+    request: AuthorizationRequest
+    client: Client
+    interaction: Interaction | None
+
+
+class AuthorizationEndpoint:
+    """`/authorize`: decides what a request still needs, and answers the client when nothing is missing.
+
+    Sign-in, sign-up and consent come back here with `?request=ID`, and everything is decided afresh.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        registry: ClientRegistry,
+        sessions: SessionCookies,
+        browsers: Browsers,
+        pages: Pages,
+        client_response: ClientResponse,
+        keyring: Keyring,
+        keys: GrantTokenKeys,
+        rate_limiter: RateLimiter,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._sessions = sessions
+        self._browsers = browsers
+        self._pages = pages
+        self._client_response = client_response
+        self._keyring = keyring
+        self._keys = keys
+        self._rate_limiter = rate_limiter
+        self._settings = settings
+        self._clock = clock
+
+    async def get(self, request: Request) -> Response:
+        await self._rate_limiter.count_caller("sign_in")
+        now = self._clock()
+        try:
+            parameters = query_parameters(request)
+        except InvalidRequest as error:
+            raise AuthorizationError(error, target=None) from error
+        browser = self._browsers.identify(request)
+        # Ours is the only request without a client_id; with one, `request` is OIDC's request object.
+        if "client_id" not in parameters.names() and "request" in parameters.names():
+            interaction = await self._resume(parameters, browser)
+            if interaction.used_at is not None:
+                return await self._already_finished(interaction, now=now)
+            if interaction.expires_at <= now:
+                return self._waited_too_long(interaction)
+            stored = Parameters(authorization_request.from_parameters(interaction.parameters))
+            received = await self._receive(stored, interaction=interaction, now=now)
+        else:
+            received = await self._receive(parameters, interaction=None, now=now)
+        try:
+            return await self._answer(request, received, browser, now=now)
+        except OAuthError as error:
+            raise AuthorizationError(error, target=received.request.target) from error
+
+    async def post(self, request: Request) -> Response:
+        """OIDC Core §3.1.2.1: the same by POST; a GET brings the SameSite=Lax cookies along."""
+        try:
+            parameters = await form_parameters(request)
+        except InvalidRequest as error:
+            raise AuthorizationError(error, target=None) from error
+        return RedirectResponse("/authorize?" + urlencode(parameters.pairs()), status_code=303)
+
+    async def _receive(
+        self, parameters: Parameters, *, interaction: Interaction | None, now: datetime
+    ) -> _Received:
+        """Verify client and redirect URI first: until both are right, nothing is sent anywhere."""
+        try:
+            client = await self._registry.find(parameters.require("client_id"), now=now)
+            redirect_uri = _verified_redirect_uri(client, parameters)
+        except OAuthError as error:
+            raise AuthorizationError(error, target=None) from error
+        if client is None:
+            raise AssertionError
+        target = authorization_request.redirect_target(parameters, redirect_uri)
+        try:
+            request = authorization_request.validate(
+                parameters,
+                client_id=client.id,
+                rules=rules_of(client, issuer=self._settings.issuer),
+                target=target,
+            )
+        except OAuthError as error:
+            raise AuthorizationError(error, target=target) from error
+        return _Received(parameters=parameters, request=request, client=client, interaction=interaction)
+
+    async def _answer(
+        self, request: Request, received: _Received, browser: Browser, *, now: datetime
+    ) -> Response:
+        session = await self._sessions.current(request, now=now)
+        situation = await self._situation(received, session, now=now)
+        step = decide(received.request, situation)
+        if isinstance(step, OAuthError):
+            return await self._refuse(step, received, now=now)
+        if step is Step.ISSUE and session is not None:
+            code = await self._database.transact(
+                issue_code,
+                Issuing(
+                    request=received.request,
+                    client=received.client,
+                    session=session,
+                    interaction=received.interaction,
+                ),
+                keys=self._keys,
+                rules=self._settings.tokens,
+                now=now,
+            )
+            if code is not None:
+                return self._client_response.to(received.request.target, {"code": code})
+            # Something ended while we looked: decide afresh.
+            return RedirectResponse(_again(received), status_code=303)
+        return await self._wait(step, received, browser, now=now)
+
+    async def _situation(
+        self, received: _Received, session: BrowserSession | None, *, now: datetime
+    ) -> Situation:
+        connection = None
+        if session is not None:
+            connection = await self._database.read(
+                connections.find, account_id=session.account_id, client_id=received.client.id
+            )
+        return Situation(
+            session=session,
+            interaction=received.interaction,
+            allowed_scopes=connection.scopes if connection else (),
+            is_first_party=received.client.is_first_party,
+            hinted_account=self._hinted_account(received.request),
+            now=now,
+        )
+
+    def _hinted_account(self, request: AuthorizationRequest) -> str | None:
+        if request.id_token_hint is None:
+            return None
+        try:
+            claims = signing.verify_id_token_hint(
+                request.id_token_hint, keyring=self._keyring, issuer=self._settings.issuer
+            )
+        except signing.TokenError as error:
+            raise InvalidRequest("id_token_hint is no ID Token of ours", detail=str(error)) from error
+        return str(claims.get("sub"))
+
+    async def _refuse(self, error: OAuthError, received: _Received, *, now: datetime) -> Response:
+        if received.interaction is not None:
+            await self._database.transact(
+                interactions.use,
+                interaction_id=received.interaction.id,
+                browser_sha256=received.interaction.browser_sha256,
+                now=now,
+            )
+        raise error
+
+    async def _wait(self, step: Step, received: _Received, browser: Browser, *, now: datetime) -> Response:
+        """Keep the request on the server and send the person to the page that they need."""
+        interaction = received.interaction
+        if interaction is None:
+            interaction = Interaction(
+                id=opaque_token.new_identifier(),
+                browser_sha256=browser.sha256,
+                client_id=received.client.id,
+                parameters=authorization_request.to_parameters(
+                    received.parameters, received.parameters.names()
+                ),
+                created_at=now,
+                expires_at=now + INTERACTION_LIFETIME,
+            )
+            await self._database.transact(interactions.insert, interaction)
+        page = {Step.SIGN_IN: "/login", Step.SIGN_UP: "/signup", Step.CONSENT: "/consent"}[step]
+        response = RedirectResponse(f"{page}?request={interaction.id}", status_code=303)
+        self._browsers.remember(response, browser)
+        return response
+
+    async def _resume(self, parameters: Parameters, browser: Browser) -> Interaction:
+        interaction_id = _single(parameters, "request")
+        interaction = None
+        if interaction_id is not None and len(interaction_id) == _INTERACTION_ID_LENGTH:
+            interaction = await self._database.read(
+                interactions.find, interaction_id=interaction_id, browser_sha256=browser.sha256
+            )
+        if interaction is None:
+            # Same words for unknown, forgotten and another browser's.
+            raise PageError(
+                "This page waited too long",
+                "Go back to the app you came from and sign in from there.",
+                code="unknown_interaction",
+                status=400,
+                next_step=NextStep("Go to your account", "/account"),
+            )
+        return interaction
+
+    async def _already_finished(self, interaction: Interaction, *, now: datetime) -> Response:
+        client = await self._registry.find(interaction.client_id, now=now)
+        return self._pages.render(
+            "finished.html",
+            {
+                "client_name": client.metadata.client_name if client else None,
+                "app_address": client.metadata.client_uri if client else None,
+            },
+        )
+
+    def _waited_too_long(self, interaction: Interaction) -> Response:
+        pairs = authorization_request.from_parameters(interaction.parameters)
+        return self._pages.render("expired.html", {"continue_address": "/authorize?" + urlencode(pairs)})
+
+
+def _verified_redirect_uri(client: Client | None, parameters: Parameters) -> VerifiedRedirectUri:
+    # OAuth 2.1 §4.1.2.1: the same page for an unknown client as for a bad address.
+    if client is None or client.is_disabled:
+        raise UnauthorizedClient("client_id or redirect_uri is not registered", detail="unknown client")
+    presented = parameters.require("redirect_uri")
+    redirect_uri = match_registered(client.metadata.redirect_uris, presented)
+    if redirect_uri is None:
+        raise UnauthorizedClient("client_id or redirect_uri is not registered", detail="redirect_uri differs")
+    return redirect_uri
+
+
+def _again(received: _Received) -> str:
+    if received.interaction is not None:
+        return f"/authorize?request={received.interaction.id}"
+    return "/authorize?" + urlencode(received.parameters.pairs())
+
+
+def _single(parameters: Parameters, name: str) -> str | None:
+    try:
+        return parameters.get(name)
+    except InvalidRequest:
+        return None

@@ -1,0 +1,65 @@
+from starlette.requests import Request
+from starlette.responses import Response
+
+from idp.errors import ResponseMode
+from idp.keys.keyring import ALGORITHM
+from idp.oauth.authorization.request import PROMPTS, RESPONSE_MODES
+from idp.oauth.token.client_authentication import METHODS
+from idp.oauth.token.endpoint import GRANT_TYPES
+from idp.oauth.tokens import scope
+from idp.settings import Settings
+from idp.web.cached_document import CachedDocument
+
+_MAX_AGE_SECONDS = 300
+
+CLAIMS = (
+    "sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid",
+    "name", "updated_at", "email", "email_verified",
+)  # fmt: skip
+
+
+def metadata_document(settings: Settings, *, acr_values: tuple[str, ...]) -> dict[str, object]:
+    """Say what the provider offers (OIDC Discovery §3, RFC 8414 §2): all of it works, nothing else does.
+
+    Every address comes from the issuer setting, never from a request.
+    """
+    issuer = settings.issuer
+    response_modes: tuple[ResponseMode, ...] = RESPONSE_MODES
+    return {
+        "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/authorize",
+        "token_endpoint": f"{issuer}/token",
+        "userinfo_endpoint": f"{issuer}/userinfo",
+        "end_session_endpoint": f"{issuer}/logout",
+        "jwks_uri": f"{issuer}/jwks",
+        "scopes_supported": list(scope.STANDARD),
+        "response_types_supported": ["code"],
+        "response_modes_supported": list(response_modes),
+        "grant_types_supported": list(GRANT_TYPES),
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": [ALGORITHM],
+        "token_endpoint_auth_methods_supported": list(METHODS),
+        "code_challenge_methods_supported": ["S256"],
+        "prompt_values_supported": list(PROMPTS),
+        "acr_values_supported": list(acr_values),
+        "claims_supported": list(CLAIMS),
+        "claim_types_supported": ["normal"],
+        "claims_parameter_supported": False,
+        "request_parameter_supported": False,
+        # OIDC Discovery §3: absent would mean true.
+        "request_uri_parameter_supported": False,
+        "authorization_response_iss_parameter_supported": True,
+        "ui_locales_supported": ["en"],
+    }
+
+
+class MetadataEndpoint:
+    """Both well-known addresses of the metadata: one document, from memory."""
+
+    def __init__(self, *, settings: Settings, acr_values: tuple[str, ...]) -> None:
+        self._document = CachedDocument(
+            metadata_document(settings, acr_values=acr_values), max_age_seconds=_MAX_AGE_SECONDS
+        )
+
+    async def get(self, request: Request) -> Response:
+        return self._document.response(request)
