@@ -52,6 +52,13 @@ async def find(tx: Transaction, *, account_id: str) -> Account | None:
     return Account(*row) if row else None
 
 
+async def find_by_user_handle(tx: Transaction, *, user_handle: bytes) -> Account | None:
+    """Read the account that its passkeys know by this handle, whatever its status."""
+    result = await tx.execute(sa.select(*_COLUMNS).where(accounts.c.user_handle == user_handle))
+    row = result.one_or_none()
+    return Account(*row) if row else None
+
+
 async def lock(tx: Transaction, *, account_id: str) -> Account | None:
     """Read an account and keep everyone else from changing it until the transaction ends."""
     result = await tx.execute(

@@ -1,0 +1,68 @@
+from collections.abc import Sequence
+from datetime import timedelta
+
+from idp import opaque_token
+from idp.passkeys.relying_party import RelyingParty
+from idp.passkeys.verification.attestation import ALGORITHMS
+from idp.passkeys.verification.client_data import CHALLENGE_LENGTH
+from idp.storage.accounts import Account
+from idp.storage.credentials import Credential
+from idp.web.parameters import Json
+
+CHALLENGE_LIFETIME = timedelta(minutes=5)  # WebAuthn L3 §15.1: the upper end of what is recommended.
+_TIMEOUT_MILLISECONDS = CHALLENGE_LIFETIME // timedelta(milliseconds=1)
+
+
+def new_challenge() -> bytes:
+    """Draw a challenge (WebAuthn L3 §13.4.3 asks for 16 bytes at least)."""
+    return opaque_token.random_bytes(CHALLENGE_LENGTH)
+
+
+def creation_options(
+    *,
+    relying_party: RelyingParty,
+    challenge: bytes,
+    account: Account,
+    username: str,
+    excluded: Sequence[Credential],
+) -> dict[str, Json]:
+    """Spell PublicKeyCredentialCreationOptionsJSON (WebAuthn L3 §5.1.9)."""
+    return {
+        "rp": {"id": relying_party.id, "name": relying_party.name},
+        "user": {
+            "id": opaque_token.encode(account.user_handle),
+            "name": username,
+            "displayName": account.name,
+        },
+        "challenge": opaque_token.encode(challenge),
+        "pubKeyCredParams": [{"type": "public-key", "alg": int(algorithm)} for algorithm in ALGORITHMS],
+        "timeout": _TIMEOUT_MILLISECONDS,
+        "excludeCredentials": [
+            _descriptor(credential.id) | {"transports": [*credential.transports]} for credential in excluded
+        ],
+        "authenticatorSelection": {
+            "residentKey": "required",
+            "requireResidentKey": True,
+            "userVerification": relying_party.user_verification,
+        },
+        "attestation": "none",
+    }
+
+
+def request_options(
+    *, relying_party: RelyingParty, challenge: bytes, allowed: Sequence[bytes] | None
+) -> dict[str, Json]:
+    """Spell PublicKeyCredentialRequestOptionsJSON (WebAuthn L3 §5.1.10); `allowed` None: any passkey here."""
+    options: dict[str, Json] = {
+        "challenge": opaque_token.encode(challenge),
+        "timeout": _TIMEOUT_MILLISECONDS,
+        "rpId": relying_party.id,
+        "userVerification": relying_party.user_verification,
+    }
+    if allowed is not None:
+        options["allowCredentials"] = [_descriptor(credential_id) for credential_id in allowed]
+    return options
+
+
+def _descriptor(credential_id: bytes) -> dict[str, Json]:
+    return {"type": "public-key", "id": opaque_token.encode(credential_id)}
