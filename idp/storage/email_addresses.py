@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from idp.storage.database import Transaction
 from idp.storage.tables import email_addresses, email_verifications
@@ -144,9 +145,14 @@ async def verify(tx: Transaction, *, address_id: str, now: datetime) -> bool:
         twin.c.id != email_addresses.c.id,
         twin.c.verified_at.is_not(None),
     )
-    result = await tx.execute(
-        sa.update(email_addresses).where(email_addresses.c.id == address_id, ~taken).values(verified_at=now)
-    )
+    claim = sa.update(email_addresses).where(email_addresses.c.id == address_id, ~taken)
+    try:
+        # Two accounts may come at once, neither seeing the other: then the unique index decides, and a
+        # savepoint lets the loser's transaction go on.
+        async with tx.begin_nested():
+            result = await tx.execute(claim.values(verified_at=now))
+    except IntegrityError:
+        return False
     return result.rowcount == 1
 
 

@@ -167,6 +167,30 @@ async def test_a_generation_advances_once_whatever_races(nodes: list[Database]) 
     assert await _race(nodes, rotate) == [8]
 
 
+async def test_one_account_alone_comes_to_hold_an_address(nodes: list[Database]) -> None:
+    async def arrange(tx: Transaction) -> None:
+        for number in range(RACERS):
+            await rows.insert_account(tx, account_id=str(number))
+            await rows.insert_address(tx, address_id=f"address {number}", account_id=str(number))
+
+    async def verify(tx: Transaction, *, number: int) -> bool:
+        verified = await email_addresses.verify(tx, address_id=f"address {number}", now=NOON)
+        await asyncio.sleep(0.02)
+        return verified
+
+    await nodes[0].transact(arrange)
+    await _connect(nodes)
+
+    outcomes = await asyncio.gather(
+        *(node.transact(verify, number=number) for number, node in enumerate(nodes))
+    )
+
+    assert sorted(outcomes) == [False] * (RACERS - 1) + [True]
+    assert await nodes[0].read(email_addresses.holder, normalized="ada@example.com") == str(
+        outcomes.index(True)
+    )
+
+
 async def test_an_epoch_is_raised_once_by_all_who_saw_it(nodes: list[Database]) -> None:
     async def raise_epoch(tx: Transaction) -> object:
         return await accounts.raise_epoch(tx, account_id=ACCOUNT, seen_epoch=0, now=NOON)
