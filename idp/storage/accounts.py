@@ -146,5 +146,8 @@ async def prune_pending(tx: Transaction, *, before: datetime, limit: int) -> int
         .where(accounts.c.status == "pending", accounts.c.created_at < before)
         .limit(limit)
     )
-    result = await tx.execute(sa.delete(accounts).where(accounts.c.id.in_(doomed)))
+    # The status once more: PostgreSQL asks again about a row that changed meanwhile, but not the subquery.
+    result = await tx.execute(
+        sa.delete(accounts).where(accounts.c.id.in_(doomed), accounts.c.status == "pending")
+    )
     return result.rowcount

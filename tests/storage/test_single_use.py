@@ -1,6 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import TypeAlias, TypeVar
 
 import pytest
 
@@ -15,6 +15,7 @@ from tests.support.frozen_clock import NOON
 
 RACERS = 16
 
+T = TypeVar("T")
 Act: TypeAlias = Callable[[Transaction], Awaitable[object]]
 
 
@@ -198,6 +199,27 @@ async def test_an_epoch_is_raised_once_by_all_who_saw_it(nodes: list[Database]) 
     await nodes[0].transact(rows.insert_account)
 
     assert await _race(nodes, raise_epoch) == [True]
+
+
+async def test_an_account_that_becomes_real_is_not_pruned_with_the_pending(nodes: list[Database]) -> None:
+    async def become_real(tx: Transaction) -> None:
+        await accounts.activate(tx, account_id=ACCOUNT, now=NOON)
+        await asyncio.sleep(0.3)
+
+    await nodes[0].transact(rows.insert_account, status="pending")
+
+    _, pruned = await asyncio.gather(
+        nodes[0].transact(become_real),
+        _after(0.1, nodes[1].transact(accounts.prune_pending, before=LATER, limit=10)),
+    )
+
+    assert pruned == 0
+    assert await nodes[0].read(accounts.find, account_id=ACCOUNT) is not None
+
+
+async def _after(seconds: float, act: Coroutine[object, object, T]) -> T:
+    await asyncio.sleep(seconds)
+    return await act
 
 
 async def test_no_message_is_leased_twice_nor_more_than_asked_for(nodes: list[Database]) -> None:
