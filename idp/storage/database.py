@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from idp.errors import TemporarilyUnavailable
 
@@ -99,8 +99,12 @@ class Database:
         async def queued() -> T:
             if self._write_queue is None:
                 raise AssertionError
-            async with self._write_queue:
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._write_queue.acquire()
+            try:
                 return await run()
+            finally:
+                self._write_queue.release()
 
         return queued
 
@@ -194,7 +198,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 def _postgresql_engine(url: URL, *, pool_size: int, timeout_seconds: float) -> AsyncEngine:
     milliseconds = str(int(timeout_seconds * 1000))
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
@@ -213,6 +217,16 @@ def _postgresql_engine(url: URL, *, pool_size: int, timeout_seconds: float) -> A
             },
         },
     )
+    sa.event.listen(engine.sync_engine, "checkout", _replace_closed)
+    return engine
+
+
+def _replace_closed(
+    _connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+) -> None:
+    # A restarted server closes idle connections; the driver has noticed, so asking costs no round trip.
+    if entry.driver_connection is not None and entry.driver_connection.is_closed():
+        raise DisconnectionError("closed while it was idle")
 
 
 async def insert_if_new(tx: Transaction, table: sa.Table, values: dict[str, object]) -> bool:
