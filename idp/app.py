@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
@@ -11,9 +11,13 @@ from starlette.types import ASGIApp
 from idp.clients.origins import ClientOrigins
 from idp.clients.registry import ClientRegistry
 from idp.clock import Clock, system_clock
+from idp.keys.encryption import EncryptionAtRest
 from idp.keys.keyring import Keyring
 from idp.keys.master_key import MasterKey, load_master_key
 from idp.lifecycle import Job, Lifecycle
+from idp.notifications.delivery import deliver_due
+from idp.notifications.mail import MailRenderer
+from idp.notifications.transport import open_transport
 from idp.oauth.authorization.consent import ConsentEndpoint
 from idp.oauth.authorization.endpoint import AuthorizationEndpoint
 from idp.oauth.discovery.jwks import JwksEndpoint
@@ -24,6 +28,7 @@ from idp.oauth.logout.endpoint import LogoutConfirmEndpoint, LogoutEndpoint
 from idp.oauth.token.authenticator import ClientAuthenticator
 from idp.oauth.token.endpoint import TokenEndpoint
 from idp.passkeys.authentication_strength import ACR_VALUES
+from idp.pruning import prune
 from idp.sessions.cookie import SessionCookies
 from idp.settings import Settings, load_settings
 from idp.storage.database import Database, open_database
@@ -38,6 +43,8 @@ from idp.web.request_context import RequestContextMiddleware
 from idp.web.routing import not_found, route
 from idp.web.security_headers import SecurityHeadersMiddleware
 from idp.web.static_files import StaticFiles
+
+MAILS_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ class _Parts:
         self.keyring = Keyring(self.database, master_key=master_key)
         mac_key = master_key.derive("grant tokens")
         self.grant_keys = GrantTokenKeys(newest=master_key.key_id, keys={master_key.key_id: mac_key})
+        self.sealer = EncryptionAtRest(master_key)
         self.registry = ClientRegistry(self.database)
         self.origins = ClientOrigins(self.database)
         self.rate_limiter = RateLimiter(settings.rate_limit)
@@ -137,6 +145,7 @@ def _routes(parts: _Parts, lifecycle: Lifecycle) -> list[BaseRoute]:
                 origins=parts.origins,
                 keyring=parts.keyring,
                 keys=parts.grant_keys,
+                sealer=parts.sealer,
                 rate_limiter=parts.rate_limiter,
                 settings=parts.settings,
                 clock=parts.clock,
@@ -207,9 +216,34 @@ def _behind_middleware(router: ASGIApp, parts: _Parts) -> ASGIApp:
 
 
 def _lifecycle(parts: _Parts) -> Lifecycle:
-    jobs = (Job("reload_keys", timedelta(seconds=1), lambda now: parts.keyring.reload(now=now)),)
+    settings = parts.settings
+    transport = open_transport(
+        settings.smtp.url, data_directory=settings.data_directory, issuer_host=settings.issuer_host
+    )
+    renderer = MailRenderer(
+        issuer=settings.issuer,
+        issuer_host=settings.issuer_host,
+        service_name=settings.service_name,
+        sender=settings.smtp.sender,
+    )
+
+    async def send_mail(now: datetime) -> None:
+        await deliver_due(
+            parts.database,
+            transport=transport,
+            sealer=parts.sealer,
+            renderer=renderer,
+            now=now,
+            limit=MAILS_AT_ONCE,
+        )
+
+    jobs = (
+        Job("reload_keys", timedelta(seconds=1), lambda now: parts.keyring.reload(now=now)),
+        Job("send_mail", timedelta(seconds=1), send_mail),
+        Job("prune", timedelta(minutes=10), lambda now: prune(parts.database, now=now)),
+    )
     return Lifecycle(
-        settings=parts.settings,
+        settings=settings,
         database=parts.database,
         master_key=parts.master_key,
         keyring=parts.keyring,

@@ -14,7 +14,7 @@ import structlog
 import typer
 
 from idp import __version__
-from idp.cli import client, migrate
+from idp.cli import client, keys, migrate, prune
 from idp.cli.context import Refusal
 from idp.clients.registration import RegistrationError
 from idp.errors import OAuthError, TemporarilyUnavailable
@@ -31,7 +31,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(client.app, name="client")
+app.add_typer(keys.app, name="keys")
 app.command(name="migrate", epilog=migrate.EXAMPLE)(migrate.migrate)
+app.command(name="prune", epilog=prune.EXAMPLE)(prune.prune)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

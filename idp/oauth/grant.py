@@ -27,6 +27,7 @@ from enum import Enum, auto
 
 from idp import audit
 from idp.notifications import outbox
+from idp.notifications.outbox import Sealer
 from idp.oauth.grant_token import PresentedToken
 from idp.settings import Tokens
 from idp.storage import accounts, clients, connections, email_addresses, grants
@@ -117,7 +118,13 @@ def judge_code(
 
 
 async def settle_refresh(
-    tx: Transaction, token: PresentedToken, presenter: Presenter, *, rules: Tokens, now: datetime
+    tx: Transaction,
+    token: PresentedToken,
+    presenter: Presenter,
+    *,
+    rules: Tokens,
+    sealer: Sealer,
+    now: datetime,
 ) -> Settlement:
     """Decide about a refresh token that the fast path did not rotate, and do what the table says."""
     grant = await grants.lock(tx, grant_id=token.grant_id)
@@ -144,7 +151,7 @@ async def settle_refresh(
         case Case.LATE:
             await _record(tx, "refresh_token_late", grant, reason="late", now=now)
         case Case.REUSE:
-            await _punish_reuse(tx, grant, rules=rules, now=now)
+            await _punish_reuse(tx, grant, rules=rules, sealer=sealer, now=now)
         case _:
             pass
     return Settlement(case)
@@ -231,7 +238,9 @@ async def _retry(tx: Transaction, grant: Grant, *, now: datetime) -> None:
         await _record(tx, "refresh_token_shadowed", grant, reason="retry_streak", now=now)
 
 
-async def _punish_reuse(tx: Transaction, grant: Grant, *, rules: Tokens, now: datetime) -> None:
+async def _punish_reuse(
+    tx: Transaction, grant: Grant, *, rules: Tokens, sealer: Sealer, now: datetime
+) -> None:
     """RFC 9700 §4.14.2: one of two holders is not the client, and nobody can tell which."""
     await grants.revoke(tx, grant_id=grant.id, reason="refresh token reused", now=now)
     await _record(tx, "refresh_token_reused", grant, reason="reuse", now=now)
@@ -244,17 +253,24 @@ async def _punish_reuse(tx: Transaction, grant: Grant, *, rules: Tokens, now: da
         return
     # Raised once, only from the epoch that this grant saw: a second replay touches nothing newer.
     if await accounts.raise_epoch(tx, account_id=grant.account_id, seen_epoch=grant.account_epoch, now=now):
-        await _tell_the_person(tx, grant, now=now)
+        await _tell_the_person(tx, grant, sealer=sealer, now=now)
 
 
-async def _tell_the_person(tx: Transaction, grant: Grant, *, now: datetime) -> None:
+async def _tell_the_person(tx: Transaction, grant: Grant, *, sealer: Sealer, now: datetime) -> None:
     client = await clients.find(tx, client_id=grant.client_id)
     name = str(client.metadata.get("client_name", "")) if client else ""
     notice = {"kind": "refresh_token_reused", "client_name": name, "at": now.isoformat(timespec="seconds")}
     await accounts.leave_notice(tx, account_id=grant.account_id, notice=notice)
     for address in await email_addresses.of_account(tx, account_id=grant.account_id):
         if address.verified_at is not None:
-            await outbox.enqueue_mail(tx, "reuse_detected", recipient=address.address, values={}, now=now)
+            await outbox.enqueue_mail(
+                tx,
+                "reuse_detected",
+                recipient=address.address,
+                values={"client_name": name},
+                sealer=sealer,
+                now=now,
+            )
 
 
 async def _record(tx: Transaction, event: str, grant: Grant, *, reason: str, now: datetime) -> None:

@@ -9,6 +9,7 @@ from idp.clients.origins import ClientOrigins
 from idp.clock import Clock
 from idp.errors import InvalidGrant, InvalidRequest, InvalidTarget, UnauthorizedClient, UnsupportedGrantType
 from idp.keys.keyring import Keyring
+from idp.notifications.outbox import Sealer
 from idp.oauth import grant_token
 from idp.oauth.authorization.client_rules import rules_of
 from idp.oauth.authorization.request import check_resources
@@ -46,6 +47,7 @@ class TokenEndpoint:
         origins: ClientOrigins,
         keyring: Keyring,
         keys: GrantTokenKeys,
+        sealer: Sealer,
         rate_limiter: RateLimiter,
         settings: Settings,
         clock: Clock,
@@ -55,6 +57,7 @@ class TokenEndpoint:
         self._origins = origins
         self._keyring = keyring
         self._keys = keys
+        self._sealer = sealer
         self._rate_limiter = rate_limiter
         self._settings = settings
         self._clock = clock
@@ -111,7 +114,9 @@ class TokenEndpoint:
             refresh_token_grant.rotate, token, presenter, rules=rules, now=now
         )
         if grant is None:
-            settlement = await self._database.transact(settle_refresh, token, presenter, rules=rules, now=now)
+            settlement = await self._database.transact(
+                settle_refresh, token, presenter, rules=rules, sealer=self._sealer, now=now
+            )
             if settlement.grant is None:
                 raise InvalidGrant(refresh_token_grant.REFUSAL, detail=settlement.case.name)
             grant = settlement.grant
