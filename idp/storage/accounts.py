@@ -6,7 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from idp.storage.database import Transaction
-from idp.storage.tables import accounts
+from idp.storage.tables import accounts, browser_sessions, connections, credentials, email_addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,21 @@ async def leave_notice(tx: Transaction, *, account_id: str, notice: dict[str, st
 async def clear_notice(tx: Transaction, *, account_id: str) -> None:
     """The person has read it."""
     await tx.execute(sa.update(accounts).where(accounts.c.id == account_id).values(notice=None))
+
+
+async def erase(tx: Transaction, *, account_id: str, now: datetime) -> bool:
+    """Delete an account and what is known of its person, for good; False when it was gone already.
+
+    The row stays, nameless: its id was handed to clients as a subject and must never be anyone else's.
+    """
+    if not await set_status(tx, account_id=account_id, status="deleted", now=now):
+        return False
+    await tx.execute(
+        sa.update(accounts).where(accounts.c.id == account_id).values(name="", role=None, notice=None)
+    )
+    for table in (credentials, email_addresses, browser_sessions, connections):
+        await tx.execute(sa.delete(table).where(table.c.account_id == account_id))
+    return True
 
 
 async def has_administrator(tx: Transaction) -> bool:

@@ -69,6 +69,27 @@ async def holder(tx: Transaction, *, normalized: str) -> str | None:
     return result.scalar_one_or_none()
 
 
+async def held(tx: Transaction, *, normalized: str) -> EmailAddress | None:
+    """Read the address as the account that holds it, verified, spelt it."""
+    result = await tx.execute(
+        sa.select(*_COLUMNS).where(
+            email_addresses.c.normalized == normalized, email_addresses.c.verified_at.is_not(None)
+        )
+    )
+    row = result.one_or_none()
+    return EmailAddress(*row) if row else None
+
+
+async def delete_unverified(tx: Transaction, *, account_id: str) -> int:
+    """Forget what an account claims and never verified; answer how many addresses."""
+    result = await tx.execute(
+        sa.delete(email_addresses).where(
+            email_addresses.c.account_id == account_id, email_addresses.c.verified_at.is_(None)
+        )
+    )
+    return result.rowcount
+
+
 async def claimants(tx: Transaction, *, normalized: str, limit: int) -> list[str]:
     """Name the accounts that claim the address without having verified it, the newest first."""
     result = await tx.execute(
