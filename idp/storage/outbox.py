@@ -52,10 +52,12 @@ async def lease(tx: Transaction, *, until: datetime, limit: int, now: datetime) 
         .order_by(outbox.c.next_attempt_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        # A CTE that locks is run once; PostgreSQL may run a plain subquery again, past its limit.
+        .cte("due")
     )
     result = await tx.execute(
         sa.update(outbox)
-        .where(outbox.c.id.in_(due))
+        .where(outbox.c.id.in_(sa.select(due.c.id)))
         .values(next_attempt_at=until, attempts=outbox.c.attempts + 1)
         .returning(*_COLUMNS)
     )
@@ -71,11 +73,13 @@ async def finish(tx: Transaction, *, message_id: str, outcome: str, now: datetim
     )
 
 
-async def retry_at(tx: Transaction, *, message_id: str, next_attempt_at: datetime, outcome: str) -> None:
-    """It could not be sent; try again later."""
+async def retry_at(
+    tx: Transaction, *, message_id: str, attempt: int, next_attempt_at: datetime, outcome: str
+) -> None:
+    """It could not be sent; try again later. Nothing changes when a later attempt holds the lease by now."""
     await tx.execute(
         sa.update(outbox)
-        .where(outbox.c.id == message_id, outbox.c.done_at.is_(None))
+        .where(outbox.c.id == message_id, outbox.c.done_at.is_(None), outbox.c.attempts == attempt)
         .values(next_attempt_at=next_attempt_at, outcome=outcome)
     )
 

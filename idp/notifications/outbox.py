@@ -1,0 +1,67 @@
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal, Protocol
+
+from idp import opaque_token
+from idp.storage import outbox
+from idp.storage.database import Transaction
+
+MailKind = Literal["verify_email", "address_in_use", "reuse_detected", "passkey_added"]
+
+MAIL_VALUES: dict[MailKind, frozenset[str]] = {
+    "verify_email": frozenset({"link", "valid_hours"}),
+    "address_in_use": frozenset(),
+    "reuse_detected": frozenset({"client_name"}),
+    "passkey_added": frozenset({"passkey_name"}),
+}
+"""What the templates of each kind of mail ask for, beside what they know of the provider itself."""
+
+
+class Sealer(Protocol):
+    """Encrypts what waits in the outbox. Its `decrypt` raises ValueError for what it did not encrypt."""
+
+    def encrypt(self, plaintext: bytes, *, context: str) -> bytes:
+        """Encrypt and authenticate for one place alone."""
+
+    def decrypt(self, ciphertext: bytes, *, context: str) -> bytes:
+        """Answer what was encrypted for that place."""
+
+
+async def enqueue_mail(
+    tx: Transaction,
+    kind: MailKind,
+    *,
+    recipient: str,
+    values: Mapping[str, str | int],
+    sealer: Sealer,
+    now: datetime,
+) -> str:
+    """Write a mail in the transaction of what it tells; answer its id. It is sent after the commit, or never.
+
+    The values wait encrypted, for a link in one is a secret.
+    """
+    # Asked here, where the test of the caller sees it, and not when the mail is due and cannot be mended.
+    if values.keys() != MAIL_VALUES[kind]:
+        raise ValueError(f"a mail {kind} needs exactly {sorted(MAIL_VALUES[kind])}")
+    message_id = opaque_token.new_identifier()
+    await outbox.insert(
+        tx,
+        message_id=message_id,
+        kind=kind,
+        recipient=recipient,
+        payload_encrypted=sealer.encrypt(json.dumps(dict(values)).encode(), context=_context(message_id)),
+        now=now,
+    )
+    return message_id
+
+
+def unseal_values(message: outbox.Message, *, sealer: Sealer) -> dict[str, str | int]:
+    """Answer the values of a waiting mail. Raises ValueError when they were not sealed for it."""
+    sealed = sealer.decrypt(message.payload_encrypted, context=_context(message.id))
+    values: dict[str, str | int] = json.loads(sealed)
+    return values
+
+
+def _context(message_id: str) -> str:
+    return f"outbox:{message_id}"
