@@ -14,12 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import RSAAlgorithm
 
 from idp import opaque_token
+from idp.keys.compact_jws import TokenError, UnverifiedJws, take_apart, whole_seconds
 from idp.keys.keyring import ALGORITHM, Keyring
 
 ID_TOKEN_TYP = "JWT"  # noqa: S105 - RFC 7519 §5.1: the kind of a plain JWT, no password
 ACCESS_TOKEN_TYP = "at+jwt"  # noqa: S105 - RFC 9068 §2.1: the kind of a JWT access token, no password
-LONGEST_TOKEN = 16_384
-"""No token of ours comes near it; a longer one is not worth the parsing."""
 
 _RS256 = RSAAlgorithm(RSAAlgorithm.SHA256)
 _JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
@@ -27,10 +26,6 @@ _JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 # Any: a claim is whatever JSON can hold; the reader of each claim checks its type.
 VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
 """Claims of a token that one of our keys signed, for the checks that were asked."""
-
-
-class TokenError(Exception):
-    """A token is not one of ours, not of this kind, or not valid now; the message is for our log alone."""
 
 
 # Any: as VerifiedClaims.
@@ -61,11 +56,11 @@ def verify(
 
     `audience` None leaves `aud` to the caller. Raises TokenError.
     """
-    kid, typ = _read_header(unverified_token)
+    jws, kid, typ = _read_ours(unverified_token)
     if typ != expected_typ:
         # RFC 8725 §3.11: one kind of token never passes for another.
         raise TokenError("typ is not the expected one")
-    claims = _read_claims(unverified_token, key=keyring.verification_key(kid, now=now))
+    claims = _signed_claims(jws, key=keyring.verification_key(kid, now=now))
     _check_issuer(claims, issuer=issuer)
     if audience is not None:
         _check_audience(claims, audience=audience)
@@ -79,21 +74,17 @@ def verify_id_token_hint(unverified_token: str, *, keyring: Keyring, issuer: str
     OIDC RP-Initiated Logout §2: a hint is good after it expired, and after its key retired; not when its key
     was withdrawn. Raises TokenError.
     """
-    kid, typ = _read_header(unverified_token)
+    jws, kid, typ = _read_ours(unverified_token)
     if typ != ID_TOKEN_TYP:
         raise TokenError("typ is not that of an ID Token")
-    claims = _read_claims(unverified_token, key=keyring.remembered_key(kid))
+    claims = _signed_claims(jws, key=keyring.remembered_key(kid))
     _check_issuer(claims, issuer=issuer)
     return VerifiedClaims(claims)
 
 
-def _read_header(token: str) -> tuple[str, str]:
-    if len(token) > LONGEST_TOKEN or not token.isascii():
-        raise TokenError("too long, or not ASCII")
-    segments = token.split(".")
-    if len(segments) != 3:  # noqa: PLR2004 - RFC 7515 §7.1: header, payload, signature
-        raise TokenError("not a compact JWS")
-    header = _read_object(segments[0], part="header")
+def _read_ours(token: str) -> tuple[UnverifiedJws, str, str]:
+    jws = take_apart(token)
+    header = jws.header
     # RFC 8725 §3.1, §3.10, RFC 7515 §4.1.11: nothing but what we write. So crit, b64, zip, jwk, jku and x5u
     # are refused unread, and the algorithm is ours to say, never the token's.
     if header.keys() != {"alg", "kid", "typ"} or header["alg"] != ALGORITHM:
@@ -101,48 +92,16 @@ def _read_header(token: str) -> tuple[str, str]:
     kid, typ = header["kid"], header["typ"]
     if not isinstance(kid, str) or not isinstance(typ, str):
         raise TokenError("header has a member of the wrong type")
-    return kid, typ
+    return jws, kid, typ
 
 
 # Any: as VerifiedClaims; the caller has yet to check them.
-def _read_claims(token: str, *, key: RSAPublicKey | None) -> dict[str, Any]:
+def _signed_claims(jws: UnverifiedJws, *, key: RSAPublicKey | None) -> dict[str, Any]:
     if key is None:
         raise TokenError("kid names no key of ours")
-    signing_input, _, signature_text = token.rpartition(".")
-    signature = opaque_token.decode(signature_text)
-    if signature is None or not _RS256.verify(signing_input.encode(), key, signature):
+    if not _RS256.verify(jws.signing_input, key, jws.signature):
         raise TokenError("signature is wrong")
-    return _read_object(signing_input.partition(".")[2], part="payload")
-
-
-# Any: as VerifiedClaims.
-def _read_object(segment: str, *, part: str) -> dict[str, Any]:
-    # RFC 7515 §2: base64url without padding, and in its one spelling: otherwise many texts are one token.
-    content = opaque_token.decode(segment)
-    if content is None:
-        raise TokenError(f"{part} is not base64url")
-    try:
-        value = json.loads(
-            content.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_refuse_constant
-        )
-    except (ValueError, RecursionError) as fault:
-        raise TokenError(f"{part} is not strict JSON") from fault
-    if not isinstance(value, dict):
-        raise TokenError(f"{part} is not an object")
-    return value
-
-
-# Any: as VerifiedClaims.
-def _distinct(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    # RFC 8725 §2.4: of two members with one name, two readers may take different ones.
-    found = dict(members)
-    if len(found) != len(members):
-        raise ValueError("a member is repeated")
-    return found
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    return jws.unverified_claims
 
 
 # Any: as VerifiedClaims.
@@ -165,19 +124,10 @@ def _check_audience(claims: dict[str, Any], *, audience: str) -> None:
 def _check_times(claims: dict[str, Any], *, now: datetime, leeway: timedelta) -> None:
     present, slack = now.timestamp(), leeway.total_seconds()
     # RFC 7519 §4.1.4: not on or after exp. No arithmetic is done on the claim, which may be of any size.
-    if present - slack >= _instant(claims, "exp"):
+    if present - slack >= whole_seconds(claims, "exp"):
         raise TokenError("expired")
-    if _instant(claims, "iat") > present + slack:
+    if whole_seconds(claims, "iat") > present + slack:
         raise TokenError("iat is in the future")
     # RFC 7519 §4.1.5: not before nbf.
-    if "nbf" in claims and _instant(claims, "nbf") > present + slack:
+    if "nbf" in claims and whole_seconds(claims, "nbf") > present + slack:
         raise TokenError("nbf is in the future")
-
-
-# Any: as VerifiedClaims.
-def _instant(claims: dict[str, Any], name: str) -> int:
-    value = claims.get(name)
-    # We write whole seconds; bool is an int to Python, and never to us.
-    if type(value) is not int:
-        raise TokenError(f"{name} is not a whole number")
-    return value
