@@ -14,7 +14,7 @@ import structlog
 import typer
 
 from idp import __version__
-from idp.cli import client, keys, migrate, prune
+from idp.cli import client, dev, keys, migrate, prune, serve
 from idp.cli.context import Refusal
 from idp.clients.registration import RegistrationError
 from idp.errors import OAuthError, TemporarilyUnavailable
@@ -30,6 +30,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command(name="dev", epilog=dev.EXAMPLE)(dev.dev)
+app.command(name="serve", epilog=serve.EXAMPLE)(serve.serve)
 app.add_typer(client.app, name="client")
 app.add_typer(keys.app, name="keys")
 app.command(name="migrate", epilog=migrate.EXAMPLE)(migrate.migrate)

@@ -47,7 +47,7 @@ def run(ctx: typer.Context, act: Callable[[Opened], Awaitable[T]]) -> T:
 
 
 async def _run(settings: Settings, act: Callable[[Opened], Awaitable[T]]) -> T:
-    await _require_newest_schema(settings.database_url)
+    await require_newest_schema(settings.database_url)
     database = open_database(
         settings.database_url,
         pool_size=1,  # One command does one thing at a time.
@@ -59,7 +59,8 @@ async def _run(settings: Settings, act: Callable[[Opened], Awaitable[T]]) -> T:
         await database.close()
 
 
-async def _require_newest_schema(url: str) -> None:
+async def require_newest_schema(url: str) -> None:
+    """Refuse to go on with a database that `idp migrate` has not brought to the newest schema."""
     file = sqlite_file(url)
     # To ask an embedded database is to create it, so look first.
     if file is not None and not os.access(file, os.R_OK | os.W_OK):

@@ -14,7 +14,7 @@ EXAMPLE = "Example: idp migrate"
 def migrate(ctx: typer.Context) -> None:
     """Bring the database to the newest schema; safe to run from several nodes at once."""
     url = context.settings_of(ctx).database_url
-    _make_place(sqlite_file(url))
+    make_place(sqlite_file(url))
     before = asyncio.run(migration.migrate(url))
     if before.is_newest:
         typer.echo(f"The database already has the newest schema, {before.newest}.")
@@ -22,7 +22,8 @@ def migrate(ctx: typer.Context) -> None:
         typer.echo(f"The database now has schema {before.newest} (it was {before.current or 'empty'}).")
 
 
-def _make_place(file: str | None) -> None:
+def make_place(file: str | None) -> None:
+    """Make an embedded database's folder and file, for their owner alone; nothing for PostgreSQL."""
     if file is None:
         return
     try:
