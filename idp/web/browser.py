@@ -11,6 +11,7 @@ from idp.errors import NextStep, PageError
 CSRF_FIELD = "csrf_token"
 CSRF_HEADER = "X-CSRF-Token"
 _TOKEN_LENGTH = 43
+_START_AGAIN = NextStep("Start again", "/login")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +60,48 @@ class Browsers:
 
     def check_origin(self, request: Request) -> None:
         """Refuse a state-changing request that another site's page sent."""
-        origin = request.headers.get("origin")
-        site = request.headers.get("sec-fetch-site", "same-origin")
-        if (origin is not None and origin != self._origin) or site not in {"same-origin", "none"}:
-            raise _forged("foreign origin")
+        if not self._is_from_here(request):
+            raise _forged("foreign origin", next_step=_START_AGAIN)
 
-    def check_form(self, request: Request, browser: Browser, *, presented_token: str | None) -> None:
-        """Refuse a form or script request that does not come from one of our own pages in this browser."""
-        self.check_origin(request)
+    def check_form(
+        self,
+        request: Request,
+        browser: Browser,
+        *,
+        presented_token: str | None,
+        next_step: NextStep | None = None,
+    ) -> None:
+        """Refuse a form or script request that does not come from one of our own pages in this browser.
+
+        `next_step` is where the person goes on from the refusal; None: they start again.
+        """
+        step = next_step or _START_AGAIN
+        if not self._is_from_here(request):
+            raise _forged("foreign origin", next_step=step)
         if presented_token is None or not hmac.compare_digest(
             presented_token.encode(), browser.csrf_token.encode()
         ):
-            raise _forged("csrf token")
+            raise _forged("csrf token", next_step=step)
+
+    def _is_from_here(self, request: Request) -> bool:
+        origin = request.headers.get("origin")
+        site = request.headers.get("sec-fetch-site")
+        # Fetch §3.2 (Origin header): our pages say Referrer-Policy: no-referrer, so their own forms arrive
+        # with "Origin: null". What no page can write, Sec-Fetch-Site, then tells them from a stranger's.
+        if origin == "null":
+            return site == "same-origin"
+        return origin in {None, self._origin} and site in {None, "same-origin", "none"}
 
     def _csrf_token(self, token: str) -> str:
         return opaque_token.encode(hmac.digest(self._csrf_key, token.encode(), hashlib.sha256))
 
 
-def _forged(detail: str) -> PageError:
+def _forged(detail: str, *, next_step: NextStep) -> PageError:
     return PageError(
         "This page is out of date",
         "It was open for too long, or another site sent it. Nothing was changed.",
         code="forged_request",
         status=403,
-        next_step=NextStep("Start again", "/login"),
+        next_step=next_step,
         detail=detail,
     )

@@ -14,6 +14,14 @@ async def node(database_url: str, clock: FrozenClock, tmp_path: Path) -> AsyncIt
 
 
 @pytest.fixture
+async def sqlite_node(sqlite_url: str, clock: FrozenClock, tmp_path: Path) -> AsyncIterator[Node]:
+    """For what no database decides. A test may send many requests; the limits have tests of their own."""
+    generous = {"sign_in": "100000 per minute", "client_failures": "100000 per minute"}
+    async with running_node(sqlite_url, clock, tmp_path, rate_limit=generous) as running:
+        yield running
+
+
+@pytest.fixture
 async def app(node: Node) -> App:
     return await node.app()
 

@@ -1,0 +1,51 @@
+"""The person's part of an authorization request: the waiting request, its browser, and their consent."""
+
+import pytest
+
+from tests.support.answers import assert_error_page, contents
+from tests.support.node import ISSUER, App, Node, Person, location_parameters
+from tests.support.pages import open_consent
+
+
+@pytest.fixture
+def node(sqlite_node: Node) -> Node:
+    return sqlite_node
+
+
+async def test_a_browsers_own_form_arrives_with_a_null_origin_and_is_taken(
+    node: Node, app: App, person: Person
+) -> None:
+    # Fetch §3.2: a form of a page with Referrer-Policy: no-referrer says "Origin: null", to its own site too.
+    page = await open_consent(node, app, person)
+
+    answer = await page.press(
+        "allow", headers={"Origin": "null", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate"}
+    )
+
+    assert answer.status_code == 303
+    assert "code" in location_parameters(await page.go_on())
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "null", "Sec-Fetch-Site": "cross-site"},
+        {"Origin": "null", "Sec-Fetch-Site": "same-site"},
+        {"Origin": ISSUER, "Sec-Fetch-Site": "cross-site"},
+        {"Origin": ISSUER + ".evil.example"},
+        {"Origin": "http://id.example"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+async def test_a_form_from_another_site_is_refused_even_with_the_right_token(
+    node: Node, app: App, person: Person, headers: dict[str, str]
+) -> None:
+    page = await open_consent(node, app, person)
+    before = await contents(node)
+
+    assert_error_page(await page.press("allow", headers=headers), status=403)
+
+    assert await contents(node) == before
+    assert (await page.press("allow")).status_code == 303
