@@ -1,0 +1,134 @@
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from idp.accounts import account_view
+from idp.clients.registry import ClientRegistry
+from idp.clock import Clock
+from idp.sessions.cookie import SessionCookies
+from idp.storage import (
+    accounts,
+    audit_log,
+    browser_sessions,
+    connections,
+    credentials,
+    email_addresses,
+)
+from idp.storage.accounts import Account
+from idp.storage.audit_log import AuditRow
+from idp.storage.browser_sessions import BrowserSession
+from idp.storage.connections import Connection
+from idp.storage.credentials import Credential
+from idp.storage.database import Database, Transaction
+from idp.storage.email_addresses import EmailAddress
+from idp.web.browser import Browsers
+from idp.web.pages import Pages
+from idp.web.parameters import query_parameters
+
+_SHOWN_EVENTS = 20
+_DONE = {
+    "email-verified": "Your e-mail address is confirmed.",
+    "link-sent": "The link is on its way. If many were sent within the hour, wait a while before the next.",
+    "passkey-added": "The passkey was added.",
+    "passkey-renamed": "The passkey has its new name.",
+    "passkey-removed": "The passkey was removed.",
+    "session-ended": "That browser is signed out.",
+    "access-removed": "The app no longer has access.",
+}
+
+
+class AccountPageEndpoint:
+    """`/account`: everything that a person has here, and the way to end each of it."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        browsers: Browsers,
+        sessions: SessionCookies,
+        registry: ClientRegistry,
+        pages: Pages,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._browsers = browsers
+        self._sessions = sessions
+        self._registry = registry
+        self._pages = pages
+        self._clock = clock
+
+    async def get(self, request: Request) -> Response:
+        now = self._clock()
+        session = await self._sessions.current(request, now=now)
+        if session is None:
+            return RedirectResponse("/login", status_code=303)
+        owned = await self._database.read(
+            read_owned, session.account_id, idle_since=self._sessions.idle_since(now), now=now
+        )
+        if owned is None:
+            return RedirectResponse("/login", status_code=303)
+        names = await self._client_names(owned, now=now)
+        return self._pages.render(
+            "account.html",
+            {
+                "person_name": owned.account.name,
+                # Words of ours, chosen by name: an address can put no others on the page.
+                "done": _DONE.get(query_parameters(request).get("done") or ""),
+                "passkeys": [
+                    account_view.passkey(passkey, session=session, now=now) for passkey in owned.passkeys
+                ],
+                "sessions": [account_view.session(one, current=session, now=now) for one in owned.sessions],
+                "apps": [account_view.app(one, names=names, now=now) for one in owned.connections],
+                "emails": [account_view.email(one) for one in owned.addresses],
+                "events": [account_view.event(one, names=names, now=now) for one in owned.events],
+            },
+            browser=self._browsers.identify(request),
+        )
+
+    async def _client_names(self, owned: "Owned", *, now: datetime) -> dict[str, str]:
+        names: dict[str, str] = {}
+        for client_id in _client_ids(owned):
+            client = await self._registry.find(client_id, now=now)
+            if client is not None:
+                names[client_id] = client.metadata.client_name
+        return names
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """All that one account has."""
+
+    account: Account
+    passkeys: list[Credential]
+    sessions: list[BrowserSession]
+    connections: list[Connection]
+    addresses: list[EmailAddress]
+    events: list[AuditRow]
+
+
+async def read_owned(
+    tx: Transaction, account_id: str, *, idle_since: datetime, now: datetime
+) -> Owned | None:
+    """Read all that an account has."""
+    account = await accounts.find(tx, account_id=account_id)
+    if account is None:
+        return None
+    return Owned(
+        account=account,
+        passkeys=await credentials.of_account(tx, account_id=account_id),
+        sessions=await browser_sessions.live_of_account(
+            tx, account_id=account_id, idle_since=idle_since, now=now
+        ),
+        connections=await connections.of_account(tx, account_id=account_id),
+        addresses=await email_addresses.of_account(tx, account_id=account_id),
+        events=await audit_log.of_account(tx, account_id=account_id, limit=_SHOWN_EVENTS),
+    )
+
+
+def _client_ids(owned: Owned) -> Iterable[str]:
+    asked = [one.client_id for one in owned.connections]
+    asked += [one.client_id for one in owned.events if one.client_id is not None]
+    return dict.fromkeys(asked)
