@@ -1,4 +1,4 @@
-"""The composition root: settings become endpoints, and the whole URL table stands on one screen."""
+"""The composition root: settings become one node, and the whole URL table stands on one screen."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,41 +8,32 @@ from datetime import datetime, timedelta
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
 
-from idp.clients.origins import ClientOrigins
-from idp.clients.registry import ClientRegistry
+from idp.accounts.account_sessions import SignedOutEndpoint
+from idp.accounts.recover import RecoverEndpoint
 from idp.clock import Clock, system_clock
-from idp.keys.encryption import EncryptionAtRest
 from idp.keys.keyring import Keyring
-from idp.keys.master_key import MasterKey, load_master_key
+from idp.keys.master_key import load_master_key
 from idp.lifecycle import Job, Lifecycle
 from idp.notifications.delivery import deliver_due
 from idp.notifications.mail import MailRenderer
 from idp.notifications.transport import open_transport
-from idp.oauth.authorization.consent import ConsentEndpoint
-from idp.oauth.authorization.endpoint import AuthorizationEndpoint
 from idp.oauth.discovery.jwks import JwksEndpoint
 from idp.oauth.discovery.metadata import MetadataEndpoint
-from idp.oauth.grant_token import GrantTokenKeys
-from idp.oauth.inspection.userinfo import UserinfoEndpoint
-from idp.oauth.logout.endpoint import LogoutConfirmEndpoint, LogoutEndpoint
-from idp.oauth.token.authenticator import ClientAuthenticator
-from idp.oauth.token.endpoint import TokenEndpoint
+from idp.oauth.logout.endpoint import LogoutConfirmEndpoint
+from idp.parts import Parts
+from idp.passkeys import relying_party
 from idp.passkeys.authentication_strength import ACR_VALUES
+from idp.passkeys.endpoints.related_origins import RelatedOrigins
 from idp.pruning import prune
-from idp.sessions.cookie import SessionCookies
 from idp.settings import Settings, load_settings
-from idp.storage.database import Database, open_database
+from idp.storage.database import Database
 from idp.web import client_address, log
-from idp.web.browser import Browsers
-from idp.web.client_response import ClientResponse
 from idp.web.error_responses import ErrorResponses
 from idp.web.health import LivenessEndpoint, ReadinessEndpoint
-from idp.web.pages import Pages
-from idp.web.rate_limit import RateLimiter
 from idp.web.request_context import RequestContextMiddleware
 from idp.web.routing import not_found, route
 from idp.web.security_headers import SecurityHeadersMiddleware
-from idp.web.static_files import StaticFiles
+from idp.wiring import AccountsWiring, OAuthWiring, PasskeysWiring
 
 MAILS_AT_ONCE = 20
 
@@ -58,43 +49,10 @@ class Provider:
     lifecycle: Lifecycle
 
 
-class _Parts:
-    """What several endpoints share, made once."""
-
-    def __init__(self, settings: Settings, *, master_key: MasterKey, clock: Clock) -> None:
-        self.settings = settings
-        self.clock = clock
-        self.master_key = master_key
-        self.database = open_database(
-            settings.database_url,
-            pool_size=settings.database.pool_size,
-            timeout_seconds=settings.database.timeout_seconds,
-        )
-        self.keyring = Keyring(self.database, master_key=master_key)
-        mac_key = master_key.derive("grant tokens")
-        self.grant_keys = GrantTokenKeys(newest=master_key.key_id, keys={master_key.key_id: mac_key})
-        self.sealer = EncryptionAtRest(master_key)
-        self.registry = ClientRegistry(self.database)
-        self.origins = ClientOrigins(self.database)
-        self.rate_limiter = RateLimiter(settings.rate_limit)
-        self.sessions = SessionCookies(self.database, lifetimes=settings.sessions, is_https=settings.is_https)
-        self.browsers = Browsers(
-            csrf_key=master_key.derive("csrf tokens"), origin=settings.issuer, is_https=settings.is_https
-        )
-        self.static_files = StaticFiles()
-        self.pages = Pages(
-            browsers=self.browsers,
-            static_files=self.static_files,
-            service_name=settings.service_name,
-            issuer=settings.issuer,
-        )
-        self.client_response = ClientResponse(pages=self.pages, issuer=settings.issuer)
-
-
 def build_provider(settings: Settings, *, clock: Clock = system_clock) -> Provider:
     """Wire one node by hand. Nothing is opened before its lifespan starts. Raises MasterKeyError."""
     log.configure(log_format=settings.log_format, log_level=settings.log_level)
-    parts = _Parts(settings, master_key=load_master_key(settings.master_key_file), clock=clock)
+    parts = Parts(settings, master_key=load_master_key(settings.master_key_file), clock=clock)
     lifecycle = _lifecycle(parts)
 
     @asynccontextmanager
@@ -122,90 +80,57 @@ def create_app() -> ASGIApp:
     return build_provider(load_settings()).asgi
 
 
-def _routes(parts: _Parts, lifecycle: Lifecycle) -> list[BaseRoute]:
-    authenticator = ClientAuthenticator(registry=parts.registry, rate_limiter=parts.rate_limiter)
-    logout = LogoutEndpoint(
-        database=parts.database,
-        registry=parts.registry,
-        sessions=parts.sessions,
-        browsers=parts.browsers,
-        pages=parts.pages,
-        keyring=parts.keyring,
-        settings=parts.settings,
-        clock=parts.clock,
-    )
+def _routes(parts: Parts, lifecycle: Lifecycle) -> list[BaseRoute]:
+    oauth, passkeys, accounts = OAuthWiring(parts), PasskeysWiring(parts), AccountsWiring(parts)
     metadata = MetadataEndpoint(settings=parts.settings, acr_values=ACR_VALUES)
+    readiness = {"database": lifecycle.database_is_well, "keys": lifecycle.keys_are_fresh}
     return [
-        # Machines: the busiest first.
-        route(
-            "/token",
-            TokenEndpoint(
-                database=parts.database,
-                authenticator=authenticator,
-                origins=parts.origins,
-                keyring=parts.keyring,
-                keys=parts.grant_keys,
-                sealer=parts.sealer,
-                rate_limiter=parts.rate_limiter,
-                settings=parts.settings,
-                clock=parts.clock,
-            ),
-        ),
-        route(
-            "/userinfo",
-            UserinfoEndpoint(
-                database=parts.database,
-                registry=parts.registry,
-                origins=parts.origins,
-                keyring=parts.keyring,
-                settings=parts.settings,
-                clock=parts.clock,
-            ),
-        ),
+        # Machines, the busiest first.
+        route("/token", oauth.token),
+        route("/userinfo", oauth.userinfo),
         route("/jwks", JwksEndpoint(keyring=parts.keyring, settings=parts.settings, clock=parts.clock)),
         route("/.well-known/openid-configuration", metadata),
         route("/.well-known/oauth-authorization-server", metadata),
         route("/healthz", LivenessEndpoint()),
+        route("/readyz", ReadinessEndpoint(readiness)),
+        # People whom an app sent here.
+        route("/authorize", oauth.authorization),
+        route("/consent", oauth.consent),
+        route("/logout", oauth.logout),
+        route("/logout/confirm", LogoutConfirmEndpoint(oauth.logout)),
+        # Passkeys.
+        route("/login", passkeys.login),
+        route("/login/methods", passkeys.methods),
+        route("/passkeys/authentication/options", passkeys.authentication_options),
+        route("/passkeys/authentication", passkeys.authentication),
+        route("/passkeys/enrolment/options", passkeys.enrolment_options),
+        route("/passkeys/enrolment", passkeys.enrolment),
+        route("/passkeys/addition/options", passkeys.addition_options),
+        route("/passkeys/addition", passkeys.addition),
         route(
-            "/readyz",
-            ReadinessEndpoint({"database": lifecycle.database_is_well, "keys": lifecycle.keys_are_fresh}),
+            "/.well-known/webauthn",
+            RelatedOrigins(relying_party=relying_party.of_settings(parts.settings)),
         ),
-        # People, sent here by an app.
-        route(
-            "/authorize",
-            AuthorizationEndpoint(
-                database=parts.database,
-                registry=parts.registry,
-                sessions=parts.sessions,
-                browsers=parts.browsers,
-                pages=parts.pages,
-                client_response=parts.client_response,
-                keyring=parts.keyring,
-                keys=parts.grant_keys,
-                rate_limiter=parts.rate_limiter,
-                settings=parts.settings,
-                clock=parts.clock,
-            ),
-        ),
-        route(
-            "/consent",
-            ConsentEndpoint(
-                database=parts.database,
-                registry=parts.registry,
-                sessions=parts.sessions,
-                browsers=parts.browsers,
-                pages=parts.pages,
-                rate_limiter=parts.rate_limiter,
-                clock=parts.clock,
-            ),
-        ),
-        route("/logout", logout),
-        route("/logout/confirm", LogoutConfirmEndpoint(logout)),
+        # Accounts.
+        route("/signup", accounts.sign_up),
+        route("/enrol", accounts.enrolment_link),
+        route("/verify-email", accounts.verify_email),
+        route("/notice", accounts.notice),
+        route("/recover", RecoverEndpoint(browsers=parts.browsers, pages=parts.pages)),
+        route("/signed-out", SignedOutEndpoint(pages=parts.pages)),
+        route("/account", accounts.account_page),
+        route("/account/email/verify", accounts.resend_verification),
+        route("/account/sessions/end", accounts.end_session),
+        route("/account/sessions/end-all", accounts.end_all_sessions),
+        route("/account/sign-out", accounts.sign_out),
+        route("/account/passkeys/rename", accounts.rename_passkey),
+        route("/account/passkeys/remove", accounts.remove_passkey),
+        route("/account/connections/withdraw", accounts.withdraw_connection),
         route("/static/{name:path}", parts.static_files),
     ]
 
 
-def _behind_middleware(router: ASGIApp, parts: _Parts) -> ASGIApp:
+def _behind_middleware(router: ASGIApp, parts: Parts) -> ASGIApp:
     """The outermost comes last: context, then headers, then errors, then the endpoints."""
     app: ASGIApp = ErrorResponses(
         router, pages=parts.pages, client_response=parts.client_response, issuer=parts.settings.issuer
@@ -215,7 +140,7 @@ def _behind_middleware(router: ASGIApp, parts: _Parts) -> ASGIApp:
     return RequestContextMiddleware(app, trusted=trusted)
 
 
-def _lifecycle(parts: _Parts) -> Lifecycle:
+def _lifecycle(parts: Parts) -> Lifecycle:
     settings = parts.settings
     transport = open_transport(
         settings.smtp.url, data_directory=settings.data_directory, issuer_host=settings.issuer_host

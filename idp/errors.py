@@ -162,6 +162,22 @@ class InsufficientScope(OAuthError):
     status = 403
 
 
+class InvalidDpopProof(OAuthError):
+    """RFC 9449 §5: the DPoP proof is malformed, for another request, too old or used before."""
+
+    code = "invalid_dpop_proof"
+
+
+class UseDpopNonce(OAuthError):
+    """RFC 9449 §8: the proof lacks a nonce of ours; `nonce` is one to try again with."""
+
+    code = "use_dpop_nonce"
+
+    def __init__(self, description: str, *, nonce: str) -> None:
+        super().__init__(description)
+        self.nonce = nonce
+
+
 class InvalidRedirectUri(OAuthError):
     """RFC 7591 §3.2.2: a redirect URI cannot be registered."""
 

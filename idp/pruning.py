@@ -14,6 +14,8 @@ from idp.storage import (
     grants,
     interactions,
     outbox,
+    pushed_requests,
+    replayed_ids,
 )
 from idp.storage.database import Database
 
@@ -32,6 +34,8 @@ _KEPT: tuple[tuple[str, Prune, timedelta], ...] = (
     ("pending_accounts", accounts.prune_pending, timedelta(days=8)),
     ("browser_sessions", browser_sessions.prune, timedelta(days=1)),
     ("grants", grants.prune, timedelta(days=1)),
+    ("pushed_requests", pushed_requests.prune, timedelta(days=1)),
+    ("replayed_ids", replayed_ids.prune, timedelta(minutes=10)),
     ("outbox", outbox.prune, timedelta(days=30)),
 )
 

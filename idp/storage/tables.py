@@ -268,6 +268,25 @@ grants = sa.Table(
     sa.CheckConstraint("generation >= 0", name="generation"),
 )
 
+replayed_ids = sa.Table(
+    "replayed_ids",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("id_sha256", sa.LargeBinary, primary_key=True),
+    sa.Column("expires_at", _instant(), nullable=False, index=True),
+)
+
+pushed_requests = sa.Table(
+    "pushed_requests",
+    metadata,
+    sa.Column("reference_sha256", sa.LargeBinary, primary_key=True),
+    sa.Column("client_id", sa.Text, nullable=False),
+    sa.Column("parameters", _json(), nullable=False),
+    sa.Column("created_at", _instant(), nullable=False),
+    sa.Column("expires_at", _instant(), nullable=False, index=True),
+    sa.Column("used_at", _instant()),
+)
+
 signing_keys = sa.Table(
     "signing_keys",
     metadata,

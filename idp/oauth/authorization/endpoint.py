@@ -20,6 +20,7 @@ from idp.errors import (
     VerifiedRedirectUri,
 )
 from idp.keys import signing
+from idp.keys.compact_jws import TokenError
 from idp.keys.keyring import Keyring
 from idp.oauth.authorization import request as authorization_request
 from idp.oauth.authorization.client_rules import rules_of
@@ -192,7 +193,7 @@ class AuthorizationEndpoint:
             claims = signing.verify_id_token_hint(
                 request.id_token_hint, keyring=self._keyring, issuer=self._settings.issuer
             )
-        except signing.TokenError as error:
+        except TokenError as error:
             raise InvalidRequest("id_token_hint is no ID Token of ours", detail=str(error)) from error
         return str(claims.get("sub"))
 

@@ -8,6 +8,7 @@ from idp.clients.registry import ClientRegistry
 from idp.clock import Clock
 from idp.errors import BearerError, InsufficientScope, InvalidToken
 from idp.keys import signing
+from idp.keys.compact_jws import TokenError
 from idp.keys.keyring import Keyring
 from idp.oauth.inspection.bearer import read_bearer_token
 from idp.oauth.tokens import access_token, claims, scope
@@ -80,7 +81,7 @@ class UserinfoEndpoint:
                 now=now,
                 leeway=timedelta(0),
             )
-        except signing.TokenError as error:
+        except TokenError as error:
             raise BearerError(InvalidToken(_REFUSAL, detail=str(error))) from error
 
 

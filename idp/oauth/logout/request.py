@@ -7,6 +7,7 @@ from idp.clients.client import Client
 from idp.clients.registry import ClientRegistry
 from idp.errors import InvalidRequest
 from idp.keys import signing
+from idp.keys.compact_jws import TokenError
 from idp.keys.keyring import Keyring
 from idp.web.parameters import Parameters
 
@@ -55,7 +56,7 @@ def _hint_claims(hint: str | None, *, keyring: Keyring, issuer: str) -> signing.
         return None
     try:
         return signing.verify_id_token_hint(hint, keyring=keyring, issuer=issuer)
-    except signing.TokenError:
+    except TokenError:
         return None
 
 
