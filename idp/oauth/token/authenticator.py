@@ -21,7 +21,7 @@ class ClientAuthenticator:
 
     async def authenticate(self, request: Request, parameters: Parameters, *, now: datetime) -> Client:
         """Answer the client; raises InvalidClient with one text, and in one time, for every reason."""
-        presented = read_client(parameters, authorization=request.headers.get("authorization"))
+        presented = read_client(parameters, authorizations=request.headers.getlist("authorization"))
         context = request_context.get()
         # Failures are counted for each client and address: guessing from elsewhere locks nobody out.
         key = f"{context.address if context else ''} {presented.unverified_client_id[:255]}"

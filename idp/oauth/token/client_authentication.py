@@ -1,7 +1,7 @@
 """Who the client is at the token endpoint (OAuth 2.1 §2.4)."""
 
 import base64
-import binascii
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import unquote_plus
@@ -26,11 +26,19 @@ class PresentedClient:
     method: Method
 
 
-def read_client(parameters: Parameters, *, authorization: str | None) -> PresentedClient:
-    """Find the one way by which a client presents itself; raises InvalidRequest or InvalidClient."""
+def read_client(parameters: Parameters, *, authorizations: Sequence[str]) -> PresentedClient:
+    """Find the one way by which a client presents itself; raises InvalidRequest or InvalidClient.
+
+    `authorizations` are all of the request's Authorization headers.
+    """
     body_id = parameters.get("client_id")
     body_secret = parameters.get("client_secret")
-    if authorization is None:
+    # OAuth 2.1 §2.4: one method in each request, and none that is not offered is passed over.
+    if "client_assertion" in parameters.names() or "client_assertion_type" in parameters.names():
+        raise InvalidRequest("client_assertion is not supported; use the client's secret")
+    if len(authorizations) > 1:
+        raise InvalidRequest("use one Authorization header")
+    if not authorizations:
         if body_id is None:
             raise InvalidClient(REFUSAL, detail="no client_id")
         method: Method = "none" if body_secret is None else "client_secret_post"
@@ -38,7 +46,7 @@ def read_client(parameters: Parameters, *, authorization: str | None) -> Present
     # OAuth 2.1 §2.4: one method in each request.
     if body_secret is not None:
         raise InvalidRequest("use one way of client authentication, not two")
-    client_id, secret = _read_basic(authorization)
+    client_id, secret = _read_basic(authorizations[0])
     if body_id is not None and body_id != client_id:
         raise InvalidRequest("client_id differs from that in the Authorization header")
     return PresentedClient(client_id, secret, "client_secret_basic")
@@ -54,7 +62,7 @@ def _read_basic(authorization: str) -> tuple[str, str]:
         # RFC 6749 §2.3.1: both halves are form-encoded before they are joined.
         client_id = unquote_plus(encoded_id, errors="strict")
         secret = unquote_plus(encoded_secret, errors="strict")
-    except (binascii.Error, UnicodeDecodeError) as fault:
+    except ValueError as fault:  # Also binascii.Error, UnicodeDecodeError; a header may hold any byte.
         raise InvalidClient(REFUSAL, detail="Basic credentials are malformed") from fault
     if not colon or not client_id or not secret:
         raise InvalidClient(REFUSAL, detail="Basic credentials are incomplete")
