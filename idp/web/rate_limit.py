@@ -39,24 +39,36 @@ class RateLimiter:
 
     async def count(self, limit: str, key: str) -> None:
         """Count one event; raises TooManyRequests when there were too many."""
+        if not await self.note(limit, key):
+            raise self._refusal(limit)
+
+    async def note(self, limit: str, key: str) -> bool:
+        """Count one event; answer whether it was within the limit."""
         item = self._limits[limit]
         try:
-            within = await self._shared.hit(item, limit, key)
+            return await self._shared.hit(item, limit, key)
         except (StorageError, OSError) as fault:
             log.warning("rate_limit_storage_unavailable", reason=type(fault).__name__)
-            within = await self._own.hit(item, limit, key)
-        if not within:
-            raise TooManyRequests(retry_after_seconds=item.get_expiry(), detail=f"limit {limit}")
+            return await self._own.hit(item, limit, key)
 
     async def refuse_exhausted(self, limit: str, key: str) -> None:
         """Raise TooManyRequests if one more event would be too many, without counting one."""
+        if not await self._has_room(limit, key, events=1):
+            raise self._refusal(limit)
+
+    async def is_untouched(self, limit: str, key: str) -> bool:
+        """Whether no event was counted lately."""
+        return await self._has_room(limit, key, events=self._limits[limit].amount)
+
+    async def _has_room(self, limit: str, key: str, *, events: int) -> bool:
         item = self._limits[limit]
         try:
-            within = await self._shared.test(item, limit, key)
+            return await self._shared.test(item, limit, key, cost=events)
         except (StorageError, OSError):
-            within = await self._own.test(item, limit, key)
-        if not within:
-            raise TooManyRequests(retry_after_seconds=item.get_expiry(), detail=f"limit {limit}")
+            return await self._own.test(item, limit, key, cost=events)
+
+    def _refusal(self, limit: str) -> TooManyRequests:
+        return TooManyRequests(retry_after_seconds=self._limits[limit].get_expiry(), detail=f"limit {limit}")
 
 
 def _open_storage(url: str) -> Storage:

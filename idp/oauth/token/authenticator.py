@@ -1,4 +1,6 @@
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 from starlette.requests import Request
 
@@ -8,6 +10,7 @@ from idp.clients.registry import ClientRegistry
 from idp.errors import InvalidClient
 from idp.oauth.token.client_authentication import REFUSAL, PresentedClient, read_client
 from idp.request_context import request_context
+from idp.web.client_address import rate_limit_key
 from idp.web.parameters import Parameters
 from idp.web.rate_limit import RateLimiter
 
@@ -22,18 +25,40 @@ class ClientAuthenticator:
     async def authenticate(self, request: Request, parameters: Parameters, *, now: datetime) -> Client:
         """Answer the client; raises InvalidClient with one text, and in one time, for every reason."""
         presented = read_client(parameters, authorizations=request.headers.getlist("authorization"))
-        context = request_context.get()
-        # Failures are counted for each client and address: guessing from elsewhere locks nobody out.
-        key = f"{context.address if context else ''} {presented.unverified_client_id[:255]}"
-        await self._rate_limiter.refuse_exhausted("client_failures", key)
+        failures = _Failures.of(presented)
+        await self._refuse_guessers(failures)
         client = await self._registry.find(presented.unverified_client_id, now=now)
         if client is None or not _proves(client, presented, now=now):
             if client is None:
                 # The comparison costs the same for a client that is not there.
                 client_secret.matches(None, presented.presented_secret or "", now=now)
-            await self._rate_limiter.count("client_failures", key)
+            await self._rate_limiter.note("client_failures", failures.of_client)
+            await self._rate_limiter.count("client_failures", failures.of_caller)
             raise InvalidClient(REFUSAL, detail=f"method {presented.method}")
         return client
+
+    async def _refuse_guessers(self, failures: "_Failures") -> None:
+        """OAuth 2.1 §2.4.1: stop guessing, from one address or from many, and lock no honest address out."""
+        if await self._rate_limiter.is_untouched("client_failures", failures.of_caller):
+            return
+        await self._rate_limiter.refuse_exhausted("client_failures", failures.of_caller)
+        # Once a client is guessed at from everywhere, an address that failed even once has to wait.
+        await self._rate_limiter.refuse_exhausted("client_failures", failures.of_client)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failures:
+    """What failed authentications are counted by: the client with its caller, and the client alone."""
+
+    of_caller: str
+    of_client: str
+
+    @classmethod
+    def of(cls, presented: PresentedClient) -> Self:
+        context = request_context.get()
+        address = rate_limit_key(context.address) if context else ""
+        client_id = presented.unverified_client_id[:255]
+        return cls(of_caller=f"{address} {client_id}", of_client=f"anywhere {client_id}")
 
 
 def _proves(client: Client, presented: PresentedClient, *, now: datetime) -> bool:
