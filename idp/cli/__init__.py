@@ -14,7 +14,7 @@ import structlog
 import typer
 
 from idp import __version__
-from idp.cli import client, dev, keys, migrate, prune, serve
+from idp.cli import client, dev, keys, migrate, prune, serve, session, user
 from idp.cli.context import Refusal
 from idp.clients.registration import RegistrationError
 from idp.errors import OAuthError, TemporarilyUnavailable
@@ -33,6 +33,8 @@ app = typer.Typer(
 app.command(name="dev", epilog=dev.EXAMPLE)(dev.dev)
 app.command(name="serve", epilog=serve.EXAMPLE)(serve.serve)
 app.add_typer(client.app, name="client")
+app.add_typer(user.app, name="user")
+app.add_typer(session.app, name="session")
 app.add_typer(keys.app, name="keys")
 app.command(name="migrate", epilog=migrate.EXAMPLE)(migrate.migrate)
 app.command(name="prune", epilog=prune.EXAMPLE)(prune.prune)
