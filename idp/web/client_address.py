@@ -22,10 +22,7 @@ def resolve(peer: str, *, forwarded_for: Sequence[str], trusted: Sequence[Networ
     address = _parse(peer)
     if address is None:
         return UNKNOWN
-    hops = ",".join(forwarded_for)
-    if len(hops) > MAX_FORWARDED_LENGTH:
-        return str(address)
-    for hop in reversed([hop.strip() for hop in hops.split(",") if hop.strip()]):
+    for hop in _nearest_first(",".join(forwarded_for)):
         if not any(address in network for network in trusted):
             break
         nearer = _parse(hop)
@@ -41,6 +38,12 @@ def rate_limit_key(address: str) -> str:
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return address
+
+
+def _nearest_first(hops: str) -> list[str]:
+    # A caller can put any number of hops before those that our proxies write: only the last ones matter.
+    _, _, kept = f",{hops}"[-MAX_FORWARDED_LENGTH:].partition(",")
+    return [hop.strip() for hop in reversed(kept.split(",")) if hop.strip()]
 
 
 def _parse(text: str) -> Address | None:
