@@ -15,7 +15,7 @@ def of_authenticator(aaguid: str) -> str:
 
 def chosen(text: str) -> str | None:
     """Answer a person's own name for a passkey, trimmed; None when empty, too long or not plain."""
-    name = text.strip()
+    name = text.strip(" ")
     return name if 0 < len(name) <= MAX_LENGTH and _is_plain(name) else None
 
 
