@@ -8,6 +8,7 @@ import httpx
 import sqlalchemy as sa
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
 
 from idp import opaque_token
 from idp.clients.registry import ClientRegistry
@@ -270,8 +271,7 @@ class VisitingBrowser:
         self.site = site
         self.client = client
         visitor = site.browsers.renewed()
-        self._csrf_token = visitor.csrf_token
-        client.cookies.set(BROWSER_COOKIE, visitor.token, domain="id.example.com")
+        self.put_cookie(BROWSER_COOKIE, visitor.token)
 
     @property
     def sha256(self) -> bytes:
@@ -279,16 +279,32 @@ class VisitingBrowser:
         return opaque_token.sha256(self.client.cookies[BROWSER_COOKIE])
 
     @property
+    def csrf_token(self) -> str:
+        """What a page that was loaded a moment ago carries."""
+        request = Request(
+            {
+                "type": "http",
+                "headers": [(b"cookie", f"{BROWSER_COOKIE}={self.client.cookies[BROWSER_COOKIE]}".encode())],
+            }
+        )
+        return self.site.browsers.identify(request).csrf_token
+
+    @property
     def is_signed_in(self) -> bool:
         """Whether it holds a session's cookie, live or not."""
         return SESSION_COOKIE in self.client.cookies
 
+    def put_cookie(self, name: str, value: str) -> None:
+        """Plant a cookie, in place of the one that the server set."""
+        if name in self.client.cookies:
+            self.client.cookies.delete(name)
+        self.client.cookies.set(name, value, domain="id.example.com", path="/")
+
     async def post(self, path: str, body: Json, *, headers: dict[str, str] | None = None) -> httpx.Response:
         """Send what a script of ours would, from a page loaded a moment ago."""
-        self._csrf_token = self._page_csrf_token()
-        return await self.client.post(
-            path, json=body, headers={CSRF_HEADER: self._csrf_token, "Origin": ISSUER} | (headers or {})
-        )
+        own = {CSRF_HEADER: self.csrf_token, "Origin": ISSUER}
+        sent = httpx.Headers(own | (headers or {}), encoding="utf-8")
+        return await self.client.post(path, json=body, headers=sent)
 
     async def options(self, ceremony: str, body: Json | None = None) -> Json:
         """Begin a ceremony; answer its options."""
@@ -345,10 +361,6 @@ class VisitingBrowser:
         options = await self.options("addition")
         credential = authenticator.create(options, origin=ISSUER, **spoilt)
         return await self.post("/passkeys/addition", {"credential": credential, "name": name})
-
-    def _page_csrf_token(self) -> str:
-        token = self.client.cookies[BROWSER_COOKIE]
-        return self.site.browsers._csrf_token(token)  # noqa: SLF001 - what a page loaded now would carry
 
 
 @dataclass(frozen=True, slots=True)
