@@ -2,6 +2,7 @@
 
 import pytest
 
+from idp.storage import connections
 from tests.support.answers import assert_error_page, contents
 from tests.support.node import ISSUER, App, Node, Person, location_parameters
 from tests.support.pages import open_consent
@@ -49,3 +50,23 @@ async def test_a_form_from_another_site_is_refused_even_with_the_right_token(
 
     assert await contents(node) == before
     assert (await page.press("allow")).status_code == 303
+
+
+async def test_a_consent_withdrawn_before_the_code_is_asked_for_again(
+    node: Node, app: App, person: Person
+) -> None:
+    for prompt in ("consent", ""):
+        page = await open_consent(node, app, person, prompt=prompt)
+        await page.press("allow")
+        await node.provider.database.transact(
+            connections.withdraw, account_id=person.account_id, client_id=app.id, now=node.clock()
+        )
+
+        again = await page.go_on()
+
+        assert again.headers["location"] == f"/consent?request={page.request_id}"
+        await page.press("allow")
+        assert "code" in location_parameters(await page.go_on())
+        await node.provider.database.transact(
+            connections.withdraw, account_id=person.account_id, client_id=app.id, now=node.clock()
+        )

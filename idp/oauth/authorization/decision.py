@@ -79,8 +79,8 @@ def _needs_consent(request: AuthorizationRequest, session: BrowserSession, situa
         and interaction.consented_at is not None
         and interaction.consented_by == session.account_id
     )
-    if "consent" in request.prompts:
-        return not has_answered
+    if "consent" in request.prompts and not has_answered:
+        return True
     if situation.is_first_party:
         return False
     return not set(request.scopes) <= set(situation.allowed_scopes)

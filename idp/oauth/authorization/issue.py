@@ -38,12 +38,13 @@ async def issue_code(
     request, session, interaction = issuing.request, issuing.session, issuing.interaction
     if not await grants.hold_session(tx, session_id=session.id):
         return None
+    connection_epoch = await _connection_epoch(tx, issuing, now=now)
+    if connection_epoch is None:
+        return None
+    # Last of all: None commits too, and a request that got no code must go on waiting.
     if interaction is not None and not await interactions.use(
         tx, interaction_id=interaction.id, browser_sha256=interaction.browser_sha256, now=now
     ):
-        return None
-    connection_epoch = await _connection_epoch(tx, issuing, now=now)
-    if connection_epoch is None:
         return None
     secret = grant_token.new_secret()
     outlives_session = scope.OFFLINE_ACCESS in request.scopes
