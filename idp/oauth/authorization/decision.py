@@ -37,6 +37,9 @@ def decide(request: AuthorizationRequest, situation: Situation) -> Step | OAuthE
     if situation.interaction is not None and situation.interaction.denied_at is not None:
         return AccessDenied("the person refused")
     session = situation.session
+    # OIDC Core §3.1.2.1 (id_token_hint): when somebody else signed in for this request, the client is told.
+    if session is not None and _is_another(session, situation) and _signed_in_for(session, situation):
+        return LoginRequired("another person signed in than id_token_hint is about")
     if session is None or _needs_sign_in(request, session, situation):
         # OIDC Core §3.1.2.1: prompt=none never shows a page.
         if "none" in request.prompts:
@@ -50,8 +53,7 @@ def decide(request: AuthorizationRequest, situation: Situation) -> Step | OAuthE
 
 
 def _needs_sign_in(request: AuthorizationRequest, session: BrowserSession, situation: Situation) -> bool:
-    # OIDC Core §3.1.2.1 (id_token_hint): it is about this person or nobody.
-    if situation.hinted_account is not None and situation.hinted_account != session.account_id:
+    if _is_another(session, situation):
         return True
     if _signed_in_for(session, situation):
         return False
@@ -60,6 +62,11 @@ def _needs_sign_in(request: AuthorizationRequest, session: BrowserSession, situa
     # OIDC Core §3.1.2.1: max_age=0 means the same as prompt=login.
     max_age = request.max_age_seconds
     return max_age is not None and situation.now - session.auth_time >= timedelta(seconds=max_age)
+
+
+def _is_another(session: BrowserSession, situation: Situation) -> bool:
+    # OIDC Core §3.1.2.1 (id_token_hint): it is about this person or nobody.
+    return situation.hinted_account is not None and situation.hinted_account != session.account_id
 
 
 def _signed_in_for(session: BrowserSession, situation: Situation) -> bool:
