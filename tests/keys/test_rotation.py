@@ -1,14 +1,17 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from idp.keys.keyring import Keyring, KeyringError
 from idp.keys.rotation import ensure_keys, forget_gone, keep_keys, retire_now, rotate_now
 from idp.keys.timetable import state_of
+from idp.storage import deployment
 from idp.storage import signing_keys as stored_keys
-from idp.storage.database import Database
+from idp.storage.database import Database, Transaction
 from tests.keys.signing_keys import MASTER_KEY, OTHER_MASTER_KEY, TIMETABLE, fresh_key, open_keyring
 from tests.support.frozen_clock import FrozenClock
 
@@ -88,6 +91,33 @@ async def test_another_master_key_makes_no_key_even_when_one_is_due(
     with pytest.raises(KeyringError):
         await _keep(database, keyring, now=clock.advance(HOUR))
     assert len(await database.read(stored_keys.listed)) == 1
+
+
+def _statements_of_the_guide() -> list[str]:
+    # docs/keys.md, "If it is lost": exactly what an operator is told to run.
+    lines = Path("docs/keys.md").read_text(encoding="utf-8").splitlines()
+    return [line.strip().removesuffix(";") for line in lines if line.strip().startswith("DELETE FROM")]
+
+
+async def _run(tx: Transaction, statements: list[str]) -> None:
+    for statement in statements:
+        await tx.execute(sa.text(statement))
+
+
+async def test_after_a_lost_master_key_the_guide_leads_to_a_new_signing_key(
+    database: Database, clock: FrozenClock
+) -> None:
+    # Attack FG3.
+    await open_keyring(database, now=clock())
+    await database.transact(deployment.agree, name="master_key", value=MASTER_KEY.fingerprint)
+    statements = _statements_of_the_guide()
+    assert len(statements) == 3
+    await database.transact(_run, statements)
+    keyring = Keyring(database, master_key=OTHER_MASTER_KEY)
+    kid = await _keep(database, keyring, now=clock())
+    assert keyring.signing_key(now=clock()).kid == kid
+    fingerprint = OTHER_MASTER_KEY.fingerprint
+    assert await database.transact(deployment.agree, name="master_key", value=fingerprint) == fingerprint
 
 
 async def test_rotating_now_honours_the_publish_lead(database: Database, clock: FrozenClock) -> None:

@@ -17,9 +17,10 @@ from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import KeySet, KeySetSerialization
 
 from idp.errors import TemporarilyUnavailable
+from idp.keys.compact_jws import TokenError
 from idp.keys.keyring import Keyring
 from idp.keys.rotation import retire_now, rotate_now
-from idp.keys.signing import TokenError, VerifiedClaims, sign, verify, verify_id_token_hint
+from idp.keys.signing import VerifiedClaims, sign, verify, verify_id_token_hint
 from idp.storage.database import Database
 from tests.keys.signing_keys import MASTER_KEY, TIMETABLE, fresh_key, open_keyring
 from tests.support.frozen_clock import NOON, FrozenClock
