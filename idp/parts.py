@@ -7,6 +7,8 @@ from idp.keys.encryption import EncryptionAtRest
 from idp.keys.keyring import Keyring
 from idp.keys.master_key import MasterKey
 from idp.oauth.grant_token import GrantTokenKeys
+from idp.oauth.proof import ProofNonces
+from idp.oauth.proof_checker import ProofChecker
 from idp.oauth.token.authenticator import ClientAuthenticator
 from idp.sessions.cookie import SessionCookies
 from idp.settings import Settings
@@ -39,6 +41,11 @@ class Parts:
         self.origins = ClientOrigins(self.database)
         self.rate_limiter = RateLimiter(settings.rate_limit)
         self.authenticator = ClientAuthenticator(registry=self.registry, rate_limiter=self.rate_limiter)
+        self.proofs = ProofChecker(
+            database=self.database,
+            nonces=ProofNonces(key=master_key.derive("dpop nonces")),
+            settings=settings,
+        )
         self.sessions = SessionCookies(self.database, lifetimes=settings.sessions, is_https=settings.is_https)
         self.browsers = Browsers(
             csrf_key=master_key.derive("csrf tokens"), origin=settings.issuer, is_https=settings.is_https

@@ -78,6 +78,8 @@ class Tokens(_Section):
     """A refresh token unused for this long is dead."""
     refresh_retry_window_seconds: int = Field(default=30, ge=0, le=300)
     """How long a client whose answer was lost may send the same refresh token again."""
+    dpop_nonce_required: bool = False
+    """Whether every DPoP proof must carry a nonce of ours; a nonce that is carried is checked in any case."""
     reuse_revokes: Literal["account", "client", "grant"] = "account"
     """What ends when an old refresh token comes back: all of the person's grants and sessions, those of this
     client, or this grant alone."""

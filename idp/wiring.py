@@ -12,9 +12,13 @@ from idp.accounts.sign_up import SignUpEndpoint
 from idp.accounts.signed_in import SignedInForms
 from idp.oauth.authorization.consent import ConsentEndpoint
 from idp.oauth.authorization.endpoint import AuthorizationEndpoint
+from idp.oauth.inspection.access_token_gate import AccessTokenGate
+from idp.oauth.inspection.introspection import IntrospectionEndpoint
+from idp.oauth.inspection.revocation import RevocationEndpoint
 from idp.oauth.inspection.userinfo import UserinfoEndpoint
 from idp.oauth.logout.endpoint import LogoutEndpoint
 from idp.oauth.token.endpoint import TokenEndpoint
+from idp.oauth.token.response import TokenResponses
 from idp.parts import Parts
 from idp.passkeys import relying_party
 from idp.passkeys.endpoints.addition import Addition, AdditionOptions
@@ -32,9 +36,9 @@ class OAuthWiring:
         self.token = TokenEndpoint(
             database=parts.database,
             authenticator=parts.authenticator,
+            proofs=parts.proofs,
+            responses=TokenResponses(keyring=parts.keyring, keys=parts.grant_keys, settings=parts.settings),
             origins=parts.origins,
-            keyring=parts.keyring,
-            keys=parts.grant_keys,
             sealer=parts.sealer,
             rate_limiter=parts.rate_limiter,
             settings=parts.settings,
@@ -42,9 +46,32 @@ class OAuthWiring:
         )
         self.userinfo = UserinfoEndpoint(
             database=parts.database,
+            gate=AccessTokenGate(
+                keyring=parts.keyring,
+                proofs=parts.proofs,
+                registry=parts.registry,
+                origins=parts.origins,
+                issuer=parts.settings.issuer,
+            ),
+            origins=parts.origins,
+            clock=parts.clock,
+        )
+        self.introspection = IntrospectionEndpoint(
+            database=parts.database,
+            authenticator=parts.authenticator,
             registry=parts.registry,
+            keyring=parts.keyring,
+            keys=parts.grant_keys,
+            settings=parts.settings,
+            clock=parts.clock,
+        )
+        self.revocation = RevocationEndpoint(
+            database=parts.database,
+            authenticator=parts.authenticator,
             origins=parts.origins,
             keyring=parts.keyring,
+            keys=parts.grant_keys,
+            rate_limiter=parts.rate_limiter,
             settings=parts.settings,
             clock=parts.clock,
         )

@@ -28,9 +28,9 @@ class ClientOrigins:
         is_known = origin is not None and origin in await self._known(now=now)
         return cors.preflight(request, is_known=is_known, methods=methods)
 
-    def allow(self, request: Request, response: Response, client_uris: Sequence[str]) -> None:
-        """Let the client's own pages read the answer."""
-        cors.allow_own_pages(request, response, client_uris)
+    def allow(self, request: Request, client_uris: Sequence[str]) -> None:
+        """Let the client's own pages read whatever the answer will be."""
+        cors.allow_own_pages(request, client_uris)
 
     async def _known(self, *, now: datetime) -> frozenset[str]:
         # One scan in ten seconds, however many strangers ask.

@@ -19,7 +19,7 @@ from jwt.exceptions import InvalidKeyError
 
 from idp import opaque_token
 
-SignatureAlgorithm = Literal["RS256", "PS256", "ES256", "EdDSA"]
+SignatureAlgorithm = Literal["RS256", "PS256", "ES256", "Ed25519", "EdDSA"]
 PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 SMALLEST_RSA_BITS = 2048
@@ -32,13 +32,15 @@ _REQUIRED = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("
 _FITTING: dict[tuple[str, str | None], tuple[SignatureAlgorithm, ...]] = {
     ("RSA", None): ("RS256", "PS256"),
     ("EC", "P-256"): ("ES256",),
-    ("OKP", "Ed25519"): ("EdDSA",),
+    # RFC 9864 §2.2: Ed25519 is the name that says it all; EdDSA is what clients still send.
+    ("OKP", "Ed25519"): ("Ed25519", "EdDSA"),
 }
 # Any: PyJWT's own class parameter differs from algorithm to algorithm.
 _VERIFIERS: dict[SignatureAlgorithm, Any] = {
     "RS256": RSAAlgorithm(RSAAlgorithm.SHA256),
     "PS256": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA256),
     "ES256": ECAlgorithm(ECAlgorithm.SHA256),
+    "Ed25519": OKPAlgorithm(),
     "EdDSA": OKPAlgorithm(),
 }
 _LOADERS: dict[str, type[Algorithm]] = {"RSA": RSAAlgorithm, "EC": ECAlgorithm, "OKP": OKPAlgorithm}

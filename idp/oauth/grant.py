@@ -21,7 +21,7 @@ generation G, last rotation `age` ago:
 Counters decide; clocks only limit. Revocation is absorbing. Every outcome that must persist is returned.
 """  # noqa: E501 - a table reads as one
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -57,7 +57,19 @@ class Presenter:
     """Who presents a token: the authenticated client and the key it proved to hold, if any."""
 
     client_id: str
+    is_public: bool
     thumbprint: str | None
+
+    @property
+    def binding(self) -> str | None:
+        """What a family is bound to from its redemption on (RFC 9449 §5).
+
+        A public client's refresh tokens belong to its key. A confidential client proves itself anyway and may
+        change its key, but does not go back to proving none.
+        """
+        if self.thumbprint is None or self.is_public:
+            return self.thumbprint
+        return grants.ANY_PROOF_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +179,8 @@ async def settle_code(
     if grant is None:
         return Settlement(case)
     if case is Case.ROTATE:
-        return Settlement(case, await _advance(tx, grant, to=1, rules=rules, now=now))
+        bound = replace(grant, proof_key_thumbprint=presenter.binding)
+        return Settlement(case, await _advance(tx, bound, to=1, rules=rules, now=now))
     if case is Case.CODE_REPLAY:
         # Nothing wider: a reloaded callback page does this.
         await grants.revoke(tx, grant_id=grant.id, reason="code replayed", now=now)
@@ -184,8 +197,14 @@ def _is_foreign(token: PresentedToken, presenter: Presenter, grant: Grant) -> bo
     return (
         token.secret_sha256 != grant.secret_sha256
         or presenter.client_id != grant.client_id
-        or (grant.proof_key_thumbprint is not None and presenter.thumbprint != grant.proof_key_thumbprint)
+        or not _proves_its_key(presenter, grant)
     )
+
+
+def _proves_its_key(presenter: Presenter, grant: Grant) -> bool:
+    if grant.proof_key_thumbprint == grants.ANY_PROOF_KEY:
+        return presenter.thumbprint is not None
+    return grant.proof_key_thumbprint in {None, presenter.thumbprint}
 
 
 def _is_dead(grant: Grant, standing: Standing, *, now: datetime) -> bool:
@@ -228,7 +247,12 @@ async def _standing(tx: Transaction, grant: Grant | None) -> Standing | None:
 
 async def _advance(tx: Transaction, grant: Grant, *, to: int, rules: Tokens, now: datetime) -> Grant:
     return await grants.advance_to(
-        tx, grant_id=grant.id, generation=to, next_idle_expiry=idle_expiry(rules, now=now), now=now
+        tx,
+        grant_id=grant.id,
+        generation=to,
+        binding_thumbprint=grant.proof_key_thumbprint,
+        next_idle_expiry=idle_expiry(rules, now=now),
+        now=now,
     )
 
 

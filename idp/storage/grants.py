@@ -55,6 +55,9 @@ class Standing:
     connection_epoch: int | None
 
 
+ANY_PROOF_KEY = "any"
+"""In `proof_key_thumbprint`: some key must be proved (RFC 9449 §5: a confidential client may change it)."""
+
 _COLUMNS = tuple(grants.c[field.name] for field in fields(Grant))
 
 _account_epoch = (
@@ -96,6 +99,10 @@ _IS_PRESENTED = (
     sa.or_(
         grants.c.proof_key_thumbprint.is_(None),
         grants.c.proof_key_thumbprint == sa.bindparam("presented_thumbprint", type_=sa.Text),
+        sa.and_(
+            grants.c.proof_key_thumbprint == ANY_PROOF_KEY,
+            sa.bindparam("presented_thumbprint", type_=sa.Text).is_not(None),
+        ),
     ),
 )
 _NEXT_GENERATION = {
@@ -126,15 +133,8 @@ _redeem = (
         ),
         *_IS_ALIVE,
     )
-    # A proof key shown at redemption binds the family from then on (RFC 9449 §5).
-    .values(
-        _NEXT_GENERATION
-        | {
-            "proof_key_thumbprint": sa.func.coalesce(
-                grants.c.proof_key_thumbprint, sa.bindparam("binding_thumbprint", type_=sa.Text)
-            )
-        }
-    )
+    # What is proved at redemption binds the family from then on (RFC 9449 §5).
+    .values(_NEXT_GENERATION | {"proof_key_thumbprint": sa.bindparam("binding_thumbprint", type_=sa.Text)})
     .returning(*_COLUMNS)
 )
 
@@ -248,7 +248,13 @@ async def count_retry(tx: Transaction, *, grant_id: bytes) -> None:
 
 
 async def advance_to(
-    tx: Transaction, *, grant_id: bytes, generation: int, next_idle_expiry: datetime, now: datetime
+    tx: Transaction,
+    *,
+    grant_id: bytes,
+    generation: int,
+    binding_thumbprint: str | None,
+    next_idle_expiry: datetime,
+    now: datetime,
 ) -> Grant:
     """Set the generation of a locked grant forward; the database itself refuses to set it back."""
     result = await tx.execute(
@@ -256,7 +262,12 @@ async def advance_to(
         .where(grants.c.id == grant_id)
         .values(
             _NEXT_GENERATION
-            | {"generation": generation, "rotated_at": now, "idle_expires_at": next_idle_expiry}
+            | {
+                "generation": generation,
+                "rotated_at": now,
+                "idle_expires_at": next_idle_expiry,
+                "proof_key_thumbprint": binding_thumbprint,
+            }
         )
         .returning(*_COLUMNS)
     )

@@ -1,9 +1,12 @@
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_ALLOWED_ORIGIN = "idp.allowed_origin"
 _PREFLIGHT_SECONDS = "3600"
 
 
@@ -13,18 +16,33 @@ def allow_everyone(response: Response) -> Response:
     return response
 
 
-def allow_own_pages(request: Request, response: Response, client_uris: Sequence[str]) -> None:
-    """Let the calling page read the answer if its origin is that of one of the client's own addresses.
+def allow_own_pages(request: Request, client_uris: Sequence[str]) -> None:
+    """Let the calling page read the answer, an error too, if one of the client's addresses has its origin.
 
     Never with credentials: no endpoint that other origins may call reads a cookie.
     """
     origin = request.headers.get("origin")
-    if origin is None:
-        return
-    response.headers["Vary"] = "Origin"
-    if origin in {origin_of(uri) for uri in client_uris}:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = "WWW-Authenticate, DPoP-Nonce"
+    if origin is not None and origin in {origin_of(uri) for uri in client_uris}:
+        request.scope[_ALLOWED_ORIGIN] = origin
+
+
+class CrossOriginMiddleware:
+    """Spells out what an endpoint allowed, on whatever answer comes of the request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_origin(message: Message) -> None:
+            origin = scope.get(_ALLOWED_ORIGIN)
+            if message["type"] == "http.response.start" and origin is not None:
+                headers = MutableHeaders(scope=message)
+                headers["Access-Control-Allow-Origin"] = origin
+                headers["Access-Control-Expose-Headers"] = "WWW-Authenticate, DPoP-Nonce, Retry-After"
+                headers.add_vary_header("Origin")
+            await send(message)
+
+        await self._app(scope, receive, send_with_origin)
 
 
 def preflight(request: Request, *, is_known: bool, methods: str) -> Response:

@@ -10,11 +10,13 @@ from idp.errors import (
     AuthorizationError,
     BearerError,
     InvalidClient,
+    InvalidDpopProof,
     NextStep,
     OAuthError,
     PageError,
     TemporarilyUnavailable,
     TooManyRequests,
+    UseDpopNonce,
 )
 from idp.request_context import request_context
 from idp.web.client_response import ClientResponse
@@ -101,20 +103,22 @@ class ErrorResponses:
 
     def _bearer(self, failure: BearerError) -> Response:
         # RFC 6750 §3: without a token the challenge names no error.
+        challenge = f'{failure.scheme} realm="{self._issuer}"'
         if failure.error is None:
-            return Response(
-                status_code=401, headers={"WWW-Authenticate": f'{failure.scheme} realm="{self._issuer}"'}
-            )
+            return Response(status_code=401, headers={"WWW-Authenticate": challenge})
         error = failure.error
         _log(error)
         text = allowed_text(error.description)
-        challenge = (
-            f'{failure.scheme} realm="{self._issuer}", error="{error.code}", error_description="{text}"'
-        )
+        challenge += f', error="{error.code}", error_description="{text}"'
+        headers = {"WWW-Authenticate": challenge, "Cache-Control": "no-store"}
+        if isinstance(error, UseDpopNonce):
+            headers["DPoP-Nonce"] = error.nonce
+        # RFC 9449 §7.1: at a protected resource, a bad proof is 401 like a bad token.
+        is_proof = isinstance(error, InvalidDpopProof | UseDpopNonce)
         return JSONResponse(
             {"error": error.code, "error_description": text},
-            status_code=error.status,
-            headers={"WWW-Authenticate": challenge, "Cache-Control": "no-store"},
+            status_code=401 if is_proof else error.status,
+            headers=headers,
         )
 
     def _oauth(self, error: OAuthError, headers: Headers) -> Response:
@@ -124,6 +128,8 @@ class ErrorResponses:
             answer["WWW-Authenticate"] = f'Basic realm="{self._issuer}"'
         if isinstance(error, TemporarilyUnavailable | TooManyRequests):
             answer["Retry-After"] = str(error.retry_after_seconds)
+        if isinstance(error, UseDpopNonce):
+            answer["DPoP-Nonce"] = error.nonce
         return JSONResponse(
             {"error": error.code, "error_description": allowed_text(error.description)},
             status_code=error.status,

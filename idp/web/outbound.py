@@ -17,7 +17,7 @@ _TIMEOUTS = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_SECONDS)
 
 
 class OutboundError(Exception):
-    """The other side could not be asked. One text, whatever the reason: no stranger maps our network by it."""
+    """The other side could not be asked. One text for every reason: nobody maps our network by it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class RateLimiter:
 
 
 def _open_storage(url: str) -> Storage:
-    storage = storage_from_string(f"async+{url}", wrap_exceptions=True)
+    storage = storage_from_string(f"async+{url}", wrap_exceptions=True, implementation="redispy")
     if not isinstance(storage, Storage):
         raise TypeError(url)
     return storage

@@ -209,7 +209,12 @@ async def test_a_database_that_was_behind_is_set_forward(database: Database) -> 
     before = await database.transact(rows.insert_grant, generation=5, rotated_at=NOON, retries=2)
 
     advanced = await database.transact(
-        grants.advance_to, grant_id=b"grant", generation=9, next_idle_expiry=LATER, now=_SOON
+        grants.advance_to,
+        grant_id=b"grant",
+        generation=9,
+        binding_thumbprint=None,
+        next_idle_expiry=LATER,
+        now=_SOON,
     )
 
     assert advanced == replace(

@@ -70,7 +70,7 @@ async def issue_code(
         auth_time=session.auth_time,
         amr=session.amr,
         acr=session.acr,
-        proof_key_thumbprint=None,
+        proof_key_thumbprint=request.proof_key_thumbprint,
         created_at=now,
         code_expires_at=now + timedelta(seconds=rules.code_lifetime_seconds),
         expires_at=expires_at if outlives_session else min(expires_at, session.expires_at),

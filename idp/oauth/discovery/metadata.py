@@ -3,6 +3,7 @@ from starlette.responses import Response
 
 from idp.errors import ResponseMode
 from idp.keys.keyring import ALGORITHM
+from idp.oauth import proof
 from idp.oauth.authorization.request import PROMPTS, RESPONSE_MODES
 from idp.oauth.token.client_authentication import METHODS
 from idp.oauth.token.endpoint import GRANT_TYPES
@@ -30,6 +31,12 @@ def metadata_document(settings: Settings, *, acr_values: tuple[str, ...]) -> dic
         "authorization_endpoint": f"{issuer}/authorize",
         "token_endpoint": f"{issuer}/token",
         "userinfo_endpoint": f"{issuer}/userinfo",
+        "introspection_endpoint": f"{issuer}/introspect",
+        # RFC 7662 §4: whoever asks proves who it is.
+        "introspection_endpoint_auth_methods_supported": [name for name in METHODS if name != "none"],
+        "introspection_signing_alg_values_supported": [ALGORITHM],
+        "revocation_endpoint": f"{issuer}/revoke",
+        "revocation_endpoint_auth_methods_supported": list(METHODS),
         "end_session_endpoint": f"{issuer}/logout",
         "jwks_uri": f"{issuer}/jwks",
         "scopes_supported": list(scope.STANDARD),
@@ -40,6 +47,7 @@ def metadata_document(settings: Settings, *, acr_values: tuple[str, ...]) -> dic
         "id_token_signing_alg_values_supported": [ALGORITHM],
         "token_endpoint_auth_methods_supported": list(METHODS),
         "code_challenge_methods_supported": ["S256"],
+        "dpop_signing_alg_values_supported": list(proof.ALGORITHMS),
         "prompt_values_supported": list(PROMPTS),
         "acr_values_supported": list(acr_values),
         "claims_supported": list(CLAIMS),

@@ -1,4 +1,7 @@
-"""The access token that a request to a protected resource carries (RFC 6750 §2)."""
+"""The access token that a request to a protected resource carries (RFC 6750 §2, RFC 9449 §7)."""
+
+from dataclasses import dataclass, field
+from typing import Literal
 
 from starlette.requests import Request
 
@@ -6,7 +9,15 @@ from idp.errors import BearerError, InvalidRequest, InvalidToken
 from idp.web.parameters import Parameters, form_parameters
 
 
-async def read_bearer_token(request: Request) -> str:
+@dataclass(frozen=True, slots=True)
+class PresentedAccessToken:
+    """A token and how it was presented; nothing of it is checked yet."""
+
+    token: str = field(repr=False)
+    scheme: Literal["Bearer", "DPoP"]
+
+
+async def read_access_token(request: Request) -> PresentedAccessToken:
     """Answer the one access token of a request, from header or form body; raises BearerError."""
     headers = request.headers.getlist("authorization")
     if len(headers) > 1:
@@ -19,14 +30,14 @@ async def read_bearer_token(request: Request) -> str:
     if not headers:
         if body_token is None:
             raise BearerError(None)
-        return body_token
+        return PresentedAccessToken(body_token, "Bearer")
     # RFC 6750 §2: one way in each request.
     if body_token is not None:
         raise BearerError(InvalidRequest("present the token in one way, not two"))
     scheme, _, token = headers[0].partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise BearerError(InvalidToken("Authorization must be Bearer and a token"))
-    return token
+    if not token or scheme.lower() not in {"bearer", "dpop"}:
+        raise BearerError(InvalidToken("Authorization must be Bearer or DPoP, and a token"))
+    return PresentedAccessToken(token, "DPoP" if scheme.lower() == "dpop" else "Bearer")
 
 
 async def _body_parameters(request: Request) -> Parameters:

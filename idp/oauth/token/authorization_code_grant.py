@@ -42,7 +42,7 @@ async def redeem(
         presented_challenge=code.challenge,
         presented_redirect_uri=code.redirect_uri,
         presented_thumbprint=presenter.thumbprint,
-        binding_thumbprint=None,
+        binding_thumbprint=presenter.binding,
         next_idle_expiry=idle_expiry(rules, now=now),
         now=now,
     )

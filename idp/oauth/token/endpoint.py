@@ -1,4 +1,3 @@
-from dataclasses import dataclass
 from datetime import datetime
 
 from starlette.requests import Request
@@ -7,46 +6,46 @@ from starlette.responses import JSONResponse, Response
 from idp.clients.client import Client
 from idp.clients.origins import ClientOrigins
 from idp.clock import Clock
-from idp.errors import InvalidGrant, InvalidRequest, InvalidTarget, UnauthorizedClient, UnsupportedGrantType
-from idp.keys.keyring import Keyring
+from idp.errors import (
+    InvalidDpopProof,
+    InvalidGrant,
+    InvalidRequest,
+    InvalidTarget,
+    UnauthorizedClient,
+    UnsupportedGrantType,
+)
 from idp.notifications.outbox import Sealer
-from idp.oauth import grant_token
 from idp.oauth.authorization.client_rules import rules_of
 from idp.oauth.authorization.request import check_resources
 from idp.oauth.grant import Presenter, settle_code, settle_refresh
-from idp.oauth.grant_token import GrantTokenKeys, PresentedToken
+from idp.oauth.grant_token import PresentedToken
+from idp.oauth.proof_checker import ProofChecker
 from idp.oauth.token import authorization_code_grant, refresh_token_grant
 from idp.oauth.token.authenticator import ClientAuthenticator
-from idp.oauth.tokens import access_token, id_token, scope
+from idp.oauth.token.client_credentials_grant import read_client_credentials
+from idp.oauth.token.response import Answer, Asked, TokenResponses
+from idp.oauth.tokens import scope
 from idp.settings import Settings
 from idp.storage import grants
 from idp.storage.database import Database
-from idp.storage.grants import Grant
 from idp.web.parameters import Parameters, form_parameters
 from idp.web.rate_limit import RateLimiter
 
-GRANT_TYPES = ("authorization_code", "refresh_token")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """What one access token is asked to carry: part of the grant, checked before anything is written."""
-
-    scopes: tuple[str, ...]
-    resources: tuple[str, ...]
+PATH = "/token"
+GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
 
 
 class TokenEndpoint:
-    """`POST /token`: exchanges codes and refresh tokens for tokens."""
+    """`POST /token`: exchanges codes, refresh tokens and a service's own credentials for tokens."""
 
     def __init__(
         self,
         *,
         database: Database,
         authenticator: ClientAuthenticator,
+        proofs: ProofChecker,
+        responses: TokenResponses,
         origins: ClientOrigins,
-        keyring: Keyring,
-        keys: GrantTokenKeys,
         sealer: Sealer,
         rate_limiter: RateLimiter,
         settings: Settings,
@@ -54,9 +53,9 @@ class TokenEndpoint:
     ) -> None:
         self._database = database
         self._authenticator = authenticator
+        self._proofs = proofs
+        self._responses = responses
         self._origins = origins
-        self._keyring = keyring
-        self._keys = keys
         self._sealer = sealer
         self._rate_limiter = rate_limiter
         self._settings = settings
@@ -75,25 +74,41 @@ class TokenEndpoint:
             raise InvalidRequest("a parameter is repeated")
         now = self._clock()
         # No key to sign with would waste a rotation.
-        self._keyring.signing_key(now=now)
+        self._responses.keyring.signing_key(now=now)
         client = await self._authenticator.authenticate(request, parameters, now=now)
+        self._origins.allow(request, client.metadata.redirect_uris)
         grant_type = parameters.require("grant_type")
         if grant_type not in GRANT_TYPES:
-            raise UnsupportedGrantType("grant_type must be authorization_code or refresh_token")
+            raise UnsupportedGrantType(f"grant_type must be one of {', '.join(GRANT_TYPES)}")
         if grant_type not in client.metadata.grant_types:
             raise UnauthorizedClient(f"the client is not registered for the {grant_type} grant")
+        thumbprint = await self._proved_key(request, client, now=now)
         if grant_type == "authorization_code":
-            answer = await self._redeem(client, parameters, now=now)
+            answer = await self._redeem(client, parameters, thumbprint=thumbprint, now=now)
+        elif grant_type == "refresh_token":
+            answer = await self._refresh(client, parameters, thumbprint=thumbprint, now=now)
         else:
-            answer = await self._refresh(client, parameters, now=now)
+            rules = rules_of(client, issuer=self._settings.issuer)
+            asked = read_client_credentials(parameters, client, rules, thumbprint=thumbprint)
+            answer = self._responses.of_client(client, asked, now=now)
         response = JSONResponse(answer, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
-        self._origins.allow(request, response, client.metadata.redirect_uris)
+        self._proofs.offer_nonce(request, response, now=now)
         return response
 
-    async def _redeem(self, client: Client, parameters: Parameters, *, now: datetime) -> dict[str, object]:
-        code = authorization_code_grant.read_code(parameters, keys=self._keys)
-        presenter = Presenter(client_id=client.id, thumbprint=None)
-        asked = await self._check_asked(client, parameters, code.token, with_scope=False)
+    async def _proved_key(self, request: Request, client: Client, *, now: datetime) -> str | None:
+        """Answer the thumbprint of the key that the request proves to hold."""
+        proof = await self._proofs.check(request, path=PATH, access_token=None, now=now)
+        # RFC 9449 §5.2: the client registered that it never asks for a bearer token.
+        if proof is None and client.metadata.dpop_bound_access_tokens:
+            raise InvalidDpopProof("the client is registered for DPoP; send a proof")
+        return proof.thumbprint if proof else None
+
+    async def _redeem(
+        self, client: Client, parameters: Parameters, *, thumbprint: str | None, now: datetime
+    ) -> Answer:
+        code = authorization_code_grant.read_code(parameters, keys=self._responses.keys)
+        presenter = Presenter(client_id=client.id, is_public=client.is_public, thumbprint=thumbprint)
+        asked = await self._check_asked(client, parameters, code.token, presenter, with_scope=False)
         rules = self._settings.tokens
         grant = await self._database.single(
             authorization_code_grant.redeem, code, presenter, rules=rules, now=now
@@ -103,12 +118,16 @@ class TokenEndpoint:
             if settlement.grant is None:
                 raise InvalidGrant(authorization_code_grant.REFUSAL, detail=settlement.case.name)
             grant = settlement.grant
-        return self._mint(client, grant, asked, secret=code.token.secret, nonce=grant.nonce, now=now)
+        return self._responses.of_grant(
+            client, grant, asked, secret=code.token.secret, nonce=grant.nonce, now=now
+        )
 
-    async def _refresh(self, client: Client, parameters: Parameters, *, now: datetime) -> dict[str, object]:
-        token = refresh_token_grant.read_refresh_token(parameters, keys=self._keys)
-        presenter = Presenter(client_id=client.id, thumbprint=None)
-        asked = await self._check_asked(client, parameters, token, with_scope=True)
+    async def _refresh(
+        self, client: Client, parameters: Parameters, *, thumbprint: str | None, now: datetime
+    ) -> Answer:
+        token = refresh_token_grant.read_refresh_token(parameters, keys=self._responses.keys)
+        presenter = Presenter(client_id=client.id, is_public=client.is_public, thumbprint=thumbprint)
+        asked = await self._check_asked(client, parameters, token, presenter, with_scope=True)
         rules = self._settings.tokens
         grant = await self._database.single(
             refresh_token_grant.rotate, token, presenter, rules=rules, now=now
@@ -121,11 +140,17 @@ class TokenEndpoint:
                 raise InvalidGrant(refresh_token_grant.REFUSAL, detail=settlement.case.name)
             grant = settlement.grant
         # OIDC Core §12.2: the nonce belongs to the first ID Token.
-        return self._mint(client, grant, asked, secret=token.secret, nonce=None, now=now)
+        return self._responses.of_grant(client, grant, asked, secret=token.secret, nonce=None, now=now)
 
     async def _check_asked(
-        self, client: Client, parameters: Parameters, token: PresentedToken, *, with_scope: bool
-    ) -> _Asked:
+        self,
+        client: Client,
+        parameters: Parameters,
+        token: PresentedToken,
+        presenter: Presenter,
+        *,
+        with_scope: bool,
+    ) -> Asked:
         """Check what is asked of a grant before anything is written; the usual request asks for nothing.
 
         A grant that is not the presenter's is passed over here: redeeming or rotating it will refuse.
@@ -141,37 +166,4 @@ class TokenEndpoint:
                 # RFC 8707 §2.2: a subset of what was granted, never another resource.
                 if not set(requested_resources) <= set(grant.resources):
                     raise InvalidTarget("resource was not part of the authorization")
-        return _Asked(scopes=requested_scopes, resources=requested_resources)
-
-    def _mint(
-        self, client: Client, grant: Grant, asked: _Asked, *, secret: bytes, nonce: str | None, now: datetime
-    ) -> dict[str, object]:
-        scopes = asked.scopes or tuple(grant.scope.split())
-        token = access_token.mint(
-            grant,
-            scopes=scopes,
-            audience=asked.resources or grant.resources,
-            keyring=self._keyring,
-            settings=self._settings,
-            now=now,
-        )
-        answer: dict[str, object] = {
-            "access_token": token,
-            "token_type": "Bearer",
-            "expires_in": self._settings.tokens.access_token_lifetime_seconds,
-            "scope": " ".join(scopes),
-        }
-        if "refresh_token" in client.metadata.grant_types:
-            answer["refresh_token"] = grant_token.seal(
-                self._keys, grant_id=grant.id, generation=grant.generation, secret=secret
-            )
-        if scope.OPENID in scopes:
-            answer["id_token"] = id_token.mint(
-                grant,
-                access_token=token,
-                nonce=nonce,
-                keyring=self._keyring,
-                settings=self._settings,
-                now=now,
-            )
-        return answer
+        return Asked(scopes=requested_scopes, resources=requested_resources, thumbprint=presenter.thumbprint)

@@ -15,6 +15,10 @@ OFFLINE_ACCESS = "offline_access"
 STANDARD = ("openid", "profile", "email", "offline_access")
 
 
+ABOUT_PEOPLE = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
+"""Scopes that mean nothing where nobody is signed in."""
+
+
 def parse(scope: str | None) -> tuple[str, ...]:
     """Read a scope parameter into its tokens, in order and without repetition; raises InvalidScope."""
     if scope is None:
