@@ -1,15 +1,64 @@
 """What an authorization request may say, and what each wrong word is answered with."""
 
+import httpx
 import pytest
 
-from tests.support.answers import assert_redirected_error
-from tests.support.node import App, Node, Person, location_parameters
+from tests.support.answers import (
+    assert_error_page,
+    assert_redirected_error,
+)
+from tests.support.node import (
+    App,
+    Node,
+    Person,
+    authorization_parameters,
+    location_parameters,
+)
 from tests.support.pages import waiting_request
+
+EVIL = "https://evil.example/cb"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @pytest.fixture
 def node(sqlite_node: Node) -> Node:
     return sqlite_node
+
+
+@pytest.fixture
+async def app(node: Node) -> App:
+    # Its own: what is right is answered at once, with a code.
+    return await node.app(first_party=True)
+
+
+async def send(node: Node, person: Person, pairs: list[tuple[str, str]] | dict[str, str]) -> httpx.Response:
+    """Send exactly these parameters, in this order, from the person's browser."""
+    query = str(httpx.QueryParams(pairs))
+    return await node.browser(person.cookies).get(f"/authorize?{query}")
+
+
+async def changed(node: Node, app: App, person: Person, **changes: str) -> httpx.Response:
+    """Send the app's right request with something changed; an empty value is sent as such."""
+    return await send(node, person, authorization_parameters(app) | changes)
+
+
+async def assert_still_right(node: Node, app: App, person: Person) -> None:
+    assert "code" in location_parameters(await changed(node, app, person))
+
+
+async def test_a_parameter_in_address_and_body_is_repeated(node: Node, app: App, person: Person) -> None:
+    right = authorization_parameters(app)
+    for in_address, in_body in (
+        ({"redirect_uri": EVIL}, right),
+        (right, {"redirect_uri": EVIL}),
+        (right, right),
+        ({"client_id": app.id}, right),
+    ):
+        browser = node.browser(person.cookies)
+        first = await browser.post("/authorize", params=in_address, data=in_body)
+        assert first.headers["location"].startswith("/authorize?")
+
+        assert_error_page(await browser.get(first.headers["location"]))
 
 
 async def test_somebody_else_signing_in_than_the_hint_is_about_is_told_to_the_client(

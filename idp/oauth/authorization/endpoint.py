@@ -114,10 +114,12 @@ class AuthorizationEndpoint:
     async def post(self, request: Request) -> Response:
         """OIDC Core §3.1.2.1: the same by POST; a GET brings the SameSite=Lax cookies along."""
         try:
-            parameters = await form_parameters(request)
+            in_address, in_body = query_parameters(request), await form_parameters(request)
         except InvalidRequest as error:
             raise AuthorizationError(error, target=None) from error
-        return RedirectResponse("/authorize?" + urlencode(parameters.pairs()), status_code=303)
+        # OAuth 2.1 §3.1: what stands in both places is repeated, and refused as such.
+        pairs = (*in_address.pairs(), *in_body.pairs())
+        return RedirectResponse("/authorize?" + urlencode(pairs), status_code=303)
 
     async def _receive(
         self, parameters: Parameters, *, interaction: Interaction | None, now: datetime
