@@ -61,6 +61,16 @@ async def test_a_parameter_in_address_and_body_is_repeated(node: Node, app: App,
         assert_error_page(await browser.get(first.headers["location"]))
 
 
+async def test_the_max_age_that_a_client_registered_holds_where_it_sends_none(
+    node: Node, person: Person
+) -> None:
+    app = await node.app(first_party=True, default_max_age=60)
+    node.clock.advance(60)
+
+    assert_redirected_error(await changed(node, app, person, prompt="none"), "login_required")
+    assert "code" in location_parameters(await changed(node, app, person, prompt="none", max_age="3600"))
+
+
 async def test_somebody_else_signing_in_than_the_hint_is_about_is_told_to_the_client(
     node: Node, app: App, person: Person
 ) -> None:

@@ -14,5 +14,6 @@ def rules_of(client: Client, *, issuer: str) -> ClientRules:
         scopes=metadata.scopes,
         resources={*metadata.audiences, default_resource},
         default_resource=default_resource,
+        default_max_age_seconds=metadata.default_max_age,
         may_use_code="authorization_code" in metadata.grant_types,
     )
