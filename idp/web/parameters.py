@@ -69,7 +69,7 @@ def query_parameters(request: Request) -> Parameters:
     """Read the query string; raises InvalidRequest."""
     raw: bytes = request.scope["query_string"]
     if len(raw) > MAX_QUERY_BYTES:
-        raise RequestTooLarge("the query string is too long")
+        raise InvalidRequest("the query string is too long")
     return _decode(raw)
 
 

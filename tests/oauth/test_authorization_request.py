@@ -61,6 +61,12 @@ async def test_a_parameter_in_address_and_body_is_repeated(node: Node, app: App,
         assert_error_page(await browser.get(first.headers["location"]))
 
 
+async def test_a_flood_of_parameters_is_an_error_page(node: Node, app: App, person: Person) -> None:
+    flood = [(f"p{n}", "x") for n in range(2000)]
+    assert_error_page(await send(node, person, list(authorization_parameters(app).items()) + flood))
+    assert_error_page(await changed(node, app, person, state="x" * 60_000))
+
+
 async def test_the_max_age_that_a_client_registered_holds_where_it_sends_none(
     node: Node, person: Person
 ) -> None:
