@@ -10,6 +10,7 @@ from starlette.responses import Response
 from idp import opaque_token
 
 MAX_SESSIONS = 1_000
+MAX_AUTHORIZATIONS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +39,23 @@ class BrowserSession:
 
     def __init__(self) -> None:
         self.csrf_token = opaque_token.new_token()
-        # Where Authlib keeps state, nonce and code_verifier between the redirect and the callback.
-        self.authorization: dict[str, Any] = {}  # Any: Authlib's own values.
+        # By state, what Authlib keeps between the redirect and the callback (nonce, code_verifier): several
+        # tabs may be on their way at once. Any: Authlib's own values.
+        self._authorizations: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self.signed_in: SignedIn | None = None
         self.note: Note | None = None
         # Two refreshes at once would present the same refresh token twice.
         self.refreshing = asyncio.Lock()
+
+    def begin_authorization(self, state: str, kept: dict[str, Any]) -> None:
+        """Remember a sign-in that is on its way."""
+        self._authorizations[state] = kept
+        while len(self._authorizations) > MAX_AUTHORIZATIONS:
+            self._authorizations.popitem(last=False)
+
+    def take_authorization(self, state: str) -> dict[str, Any] | None:
+        """Answer what was kept for this state, once."""
+        return self._authorizations.pop(state, None)
 
     def is_own_form(self, presented_token: object) -> bool:
         """Whether a form came from a page that this browser was given."""

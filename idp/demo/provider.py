@@ -3,6 +3,7 @@
 import time
 import warnings
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from authlib.deprecate import AuthlibDeprecationWarning  # type: ignore[import-untyped]  # has no types
@@ -55,24 +56,26 @@ class Provider:
         self, request: Request, session: BrowserSession, *, redirect_uri: str
     ) -> Response:
         """Send the browser to the provider; state, nonce and code_verifier wait in the session."""
-        request.scope["session"] = session.authorization
         client = await self._client()
+        kept: dict[str, Any] = {}  # Any: Authlib's own values.
+        request.scope["session"] = kept
         response: Response = await client.authorize_redirect(request, redirect_uri)
+        state = parse_qs(urlsplit(response.headers["location"]).query)["state"][0]
+        session.begin_authorization(state, kept)
         return response
 
     async def finish_sign_in(self, request: Request, session: BrowserSession) -> SignedIn:
         """Check the provider's answer and redeem its code. Raises ProviderError."""
-        request.scope["session"] = session.authorization
         client = await self._client()
         # RFC 6749 §10.12: before anything in the answer is believed, an error included.
-        state = request.query_params.get("state")
-        if await client.framework.get_state_data(request.session, state) is None:
+        kept = session.take_authorization(request.query_params.get("state", ""))
+        if kept is None:
             raise UnknownStateError("This sign-in was finished before, or began in another browser.")
+        request.scope["session"] = kept
         # RFC 9207 §2.4: the answer must come from the provider that was asked.
         if request.query_params.get("iss") != self._issuer:
             raise ProviderError("The answer did not come from the provider that was asked.")
         if "error" in request.query_params:
-            await client.framework.clear_state_data(request.session, state)
             raise ProviderError(_sentence(request.query_params["error"]))
         try:
             token = await client.authorize_access_token(

@@ -352,3 +352,33 @@ async def test_over_tls_the_cookie_is_bound_to_the_host(secure_browser: httpx.As
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith("__Host-demo-session=")
     assert "Secure" in cookie
+
+
+async def test_two_tabs_on_their_way_do_not_disturb_each_other(
+    issuer: Issuer, browser: httpx.AsyncClient
+) -> None:
+    first, second = await begin(browser), await begin(browser)
+    issuer.answer(nonce=first["nonce"])
+    assert (await come_back(browser, issuer, first)).headers["location"] == "/"
+    # Signed in by then, the second tab arrives as well, and redeems nothing.
+    assert (await come_back(browser, issuer, second)).headers["location"] == "/"
+    assert len(issuer.token_requests) == 1
+    assert await is_signed_in(browser)
+
+
+async def test_one_answer_that_comes_twice_at_once_is_redeemed_once(
+    issuer: Issuer, browser: httpx.AsyncClient
+) -> None:
+    asked = await begin(browser)
+    issuer.answer(nonce=asked["nonce"])
+    await asyncio.gather(come_back(browser, issuer, asked), come_back(browser, issuer, asked))
+    assert len(issuer.token_requests) == 1
+
+
+async def test_a_browser_that_begins_again_and_again_fills_no_memory(
+    issuer: Issuer, browser: httpx.AsyncClient
+) -> None:
+    begun = [await begin(browser) for _ in range(12)]
+    assert (await come_back(browser, issuer, begun[0])).status_code == 400
+    issuer.answer(nonce=begun[11]["nonce"])
+    assert (await come_back(browser, issuer, begun[11])).headers["location"] == "/"
