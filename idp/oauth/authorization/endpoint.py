@@ -252,7 +252,7 @@ class AuthorizationEndpoint:
         return self._pages.render(
             "finished.html",
             {
-                "client_name": client.metadata.client_name if client else None,
+                "client_name": client.metadata.client_name if client else "the app",
                 "app_address": client.metadata.client_uri if client else None,
             },
         )
