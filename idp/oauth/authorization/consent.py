@@ -1,3 +1,4 @@
+import re
 from datetime import datetime
 from typing import Literal
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ from idp import audit
 from idp.clients.client import Client
 from idp.clients.registry import ClientRegistry
 from idp.clock import Clock
-from idp.errors import NextStep, PageError
+from idp.errors import InvalidRequest, NextStep, PageError
 from idp.oauth.tokens import scope
 from idp.sessions.cookie import SessionCookies
 from idp.storage import accounts, connections, email_addresses, interactions
@@ -21,6 +22,7 @@ from idp.web.pages import Pages
 from idp.web.parameters import form_parameters, query_parameters
 from idp.web.rate_limit import RateLimiter
 
+_INTERACTION_ID = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 # What each scope means to the person who is asked.
 _WORDS = {
     "openid": "Know that it is you, each time you come back",
@@ -56,7 +58,11 @@ class ConsentEndpoint:
         await self._rate_limiter.count_caller("sign_in")
         now = self._clock()
         browser = self._browsers.identify(request)
-        interaction, client = await self._find(query_parameters(request).get("request"), browser, now=now)
+        try:
+            interaction_id = query_parameters(request).get("request")
+        except InvalidRequest as error:
+            raise _unreadable(error) from error
+        interaction, client = await self._find(interaction_id, browser, now=now)
         session = await self._sessions.current(request, now=now)
         if session is None:
             return RedirectResponse(f"/authorize?request={interaction.id}", status_code=303)
@@ -64,12 +70,18 @@ class ConsentEndpoint:
 
     async def post(self, request: Request) -> Response:
         now = self._clock()
-        parameters = await form_parameters(request)
+        try:
+            parameters = await form_parameters(request)
+            interaction_id, decision = parameters.get("request"), parameters.get("decision")
+            presented_token = parameters.get(CSRF_FIELD)
+        except InvalidRequest as error:
+            raise _unreadable(error) from error
         browser = self._browsers.identify(request)
-        self._browsers.check_form(request, browser, presented_token=parameters.get(CSRF_FIELD))
-        interaction, client = await self._find(parameters.get("request"), browser, now=now)
+        self._browsers.check_form(
+            request, browser, presented_token=presented_token, next_step=_continuation(interaction_id)
+        )
+        interaction, client = await self._find(interaction_id, browser, now=now)
         session = await self._sessions.current(request, now=now)
-        decision = parameters.get("decision")
         if session is not None and decision in {"allow", "deny"}:
             await self._database.transact(
                 record_answer,
@@ -93,6 +105,7 @@ class ConsentEndpoint:
                 "This page waited too long",
                 "Go back to the app you came from and sign in from there.",
                 code="unknown_interaction",
+                status=403,
                 next_step=NextStep("Go to your account", "/account"),
             )
         return interaction, client
@@ -168,6 +181,24 @@ async def record_answer(
 def _requested_scopes(interaction: Interaction, client: Client) -> tuple[str, ...]:
     requested = scope.parse(interaction.parameters.get("scope"))
     return scope.allow(requested, registered=client.metadata.scopes)
+
+
+def _continuation(interaction_id: str | None) -> NextStep | None:
+    # A sign-in in another tab renews the browser's tokens, and with them this page: the request goes on.
+    if interaction_id is None or not _INTERACTION_ID.fullmatch(interaction_id):
+        return None
+    return NextStep("Continue", f"/authorize?request={interaction_id}")
+
+
+def _unreadable(error: InvalidRequest) -> PageError:
+    return PageError(
+        "This request can't be read",
+        "Go back to the app you came from and sign in from there.",
+        code="invalid_request",
+        status=error.status,
+        next_step=NextStep("Go to your account", "/account"),
+        detail=error.description,
+    )
 
 
 async def _person(tx: Transaction, *, account_id: str) -> tuple[str, str]:

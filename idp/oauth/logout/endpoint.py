@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from idp import audit
 from idp.clients.registry import ClientRegistry
 from idp.clock import Clock
-from idp.errors import InvalidRequest, PageError
+from idp.errors import InvalidRequest, NextStep, PageError
 from idp.keys.keyring import Keyring
 from idp.oauth.logout.request import LogoutRequest, read_logout_request
 from idp.sessions import browser_session
@@ -52,18 +52,31 @@ class LogoutEndpoint:
         self._clock = clock
 
     async def get(self, request: Request) -> Response:
-        return await self._answer(request, query_parameters(request), is_confirmed=False)
+        try:
+            parameters = query_parameters(request)
+        except InvalidRequest as error:
+            raise _unreadable(error) from error
+        return await self._answer(request, parameters, is_confirmed=False)
 
     async def post(self, request: Request) -> Response:
         """A cross-site POST brings no cookies (SameSite=Lax), so it comes again as a GET."""
-        parameters = await form_parameters(request)
+        try:
+            parameters = await form_parameters(request)
+        except InvalidRequest as error:
+            raise _unreadable(error) from error
         return RedirectResponse("/logout?" + urlencode(parameters.pairs()), status_code=303)
 
     async def confirm(self, request: Request) -> Response:
         """The person pressed the button on our own page."""
-        parameters = await form_parameters(request)
+        try:
+            parameters = await form_parameters(request)
+            presented_token = parameters.get(CSRF_FIELD)
+        except InvalidRequest as error:
+            raise _unreadable(error) from error
         browser = self._browsers.identify(request)
-        self._browsers.check_form(request, browser, presented_token=parameters.get(CSRF_FIELD))
+        self._browsers.check_form(
+            request, browser, presented_token=presented_token, next_step=NextStep("Start again", "/logout")
+        )
         return await self._answer(request, parameters, is_confirmed=True)
 
     async def _answer(self, request: Request, parameters: Parameters, *, is_confirmed: bool) -> Response:
@@ -77,12 +90,7 @@ class LogoutEndpoint:
                 now=now,
             )
         except InvalidRequest as error:
-            raise PageError(
-                "This sign-out request can't be read",
-                "You are still signed in. You can sign out on your account page.",
-                code="invalid_request",
-                detail=error.description,
-            ) from error
+            raise _unreadable(error) from error
         session = await self._sessions.current(request, now=now)
         if session is not None:
             if not is_confirmed and not _is_about(asked, session):
@@ -144,6 +152,17 @@ async def sign_out(tx: Transaction, session: BrowserSession, asked: LogoutReques
             client_id=asked.client.id if asked.client else None,
             now=now,
         )
+
+
+def _unreadable(error: InvalidRequest) -> PageError:
+    return PageError(
+        "This sign-out request can't be read",
+        "You are still signed in. You can sign out on your account page.",
+        code="invalid_request",
+        status=error.status,
+        next_step=NextStep("Go to your account", "/account"),
+        detail=error.description,
+    )
 
 
 def _is_about(asked: LogoutRequest, session: BrowserSession) -> bool:
