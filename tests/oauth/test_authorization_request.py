@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -41,7 +42,7 @@ async def app(node: Node) -> App:
 
 async def send(node: Node, person: Person, pairs: list[tuple[str, str]] | dict[str, str]) -> httpx.Response:
     """Send exactly these parameters, in this order, from the person's browser."""
-    query = str(httpx.QueryParams(pairs))
+    query = urlencode(pairs)
     return await node.browser(person.cookies).get(f"/authorize?{query}")
 
 
