@@ -88,6 +88,8 @@ def _routes(parts: Parts, lifecycle: Lifecycle) -> list[BaseRoute]:
         # Machines, the busiest first.
         route("/token", oauth.token),
         route("/userinfo", oauth.userinfo),
+        route("/introspect", oauth.introspection),
+        route("/revoke", oauth.revocation),
         route("/jwks", JwksEndpoint(keyring=parts.keyring, settings=parts.settings, clock=parts.clock)),
         route("/.well-known/openid-configuration", metadata),
         route("/.well-known/oauth-authorization-server", metadata),

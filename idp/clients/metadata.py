@@ -116,6 +116,11 @@ def _defaults(given: Mapping[str, object]) -> dict[str, Any]:
 
 def _check_grant_types(metadata: ClientMetadata) -> None:
     is_for_people = "authorization_code" in metadata.grant_types
+    # A resource server gets no tokens: it asks about those that were issued for it (RFC 7662).
+    if not metadata.grant_types and (metadata.is_public or not metadata.audiences):
+        raise InvalidClientMetadata(
+            "grant_types may be empty for a resource server alone: confidential, with audiences that name it"
+        )
     if not is_for_people and "refresh_token" in metadata.grant_types:
         raise InvalidClientMetadata("grant_types: refresh_token needs authorization_code beside it")
     # RFC 6749 §4.4: the client credentials grant is for confidential clients alone.

@@ -192,7 +192,7 @@ _READERS: dict[str, Reader] = {
     "redirect_uris": _uris,
     "post_logout_redirect_uris": _uris,
     "token_endpoint_auth_method": _one_of(*get_args(AuthMethod)),
-    "grant_types": _some_of(*get_args(GrantType)),
+    "grant_types": _some_of(*get_args(GrantType), may_be_empty=True),
     "response_types": _some_of("code", may_be_empty=True),
     "scope": _scope,
     "application_type": _one_of(*get_args(redirect_uri.ApplicationType)),
