@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
 
-from idp.accounts.account_sessions import SignedOutEndpoint
 from idp.accounts.recover import RecoverEndpoint
 from idp.clock import Clock, system_clock
 from idp.keys.keyring import Keyring
@@ -16,9 +15,11 @@ from idp.keys.master_key import load_master_key
 from idp.lifecycle import Job, Lifecycle
 from idp.notifications.delivery import deliver_due
 from idp.notifications.mail import MailRenderer
+from idp.notifications.mail_sender import MailSender
 from idp.notifications.transport import open_transport
 from idp.oauth.discovery.jwks import JwksEndpoint
 from idp.oauth.discovery.metadata import MetadataEndpoint
+from idp.oauth.logout.back_channel import LogoutTokenSender
 from idp.oauth.logout.endpoint import LogoutConfirmEndpoint
 from idp.parts import Parts
 from idp.passkeys import relying_party
@@ -28,6 +29,7 @@ from idp.pruning import prune
 from idp.settings import Settings, load_settings
 from idp.storage.database import Database
 from idp.web import client_address, log
+from idp.web.cors import CrossOriginMiddleware
 from idp.web.error_responses import ErrorResponses
 from idp.web.health import LivenessEndpoint, ReadinessEndpoint
 from idp.web.request_context import RequestContextMiddleware
@@ -36,6 +38,7 @@ from idp.web.security_headers import SecurityHeadersMiddleware
 from idp.wiring import AccountsWiring, OAuthWiring, PasskeysWiring
 
 MAILS_AT_ONCE = 20
+LOGOUT_TOKENS_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ def _routes(parts: Parts, lifecycle: Lifecycle) -> list[BaseRoute]:
         # Machines, the busiest first.
         route("/token", oauth.token),
         route("/userinfo", oauth.userinfo),
+        route("/par", oauth.pushed_authorization),
         route("/introspect", oauth.introspection),
         route("/revoke", oauth.revocation),
         route("/jwks", JwksEndpoint(keyring=parts.keyring, settings=parts.settings, clock=parts.clock)),
@@ -100,6 +104,7 @@ def _routes(parts: Parts, lifecycle: Lifecycle) -> list[BaseRoute]:
         route("/consent", oauth.consent),
         route("/logout", oauth.logout),
         route("/logout/confirm", LogoutConfirmEndpoint(oauth.logout)),
+        route("/signed-out", oauth.signed_out),
         # Passkeys.
         route("/login", passkeys.login),
         route("/login/methods", passkeys.methods),
@@ -119,7 +124,6 @@ def _routes(parts: Parts, lifecycle: Lifecycle) -> list[BaseRoute]:
         route("/verify-email", accounts.verify_email),
         route("/notice", accounts.notice),
         route("/recover", RecoverEndpoint(browsers=parts.browsers, pages=parts.pages)),
-        route("/signed-out", SignedOutEndpoint(pages=parts.pages)),
         route("/account", accounts.account_page),
         route("/account/email/verify", accounts.resend_verification),
         route("/account/sessions/end", accounts.end_session),
@@ -137,6 +141,7 @@ def _behind_middleware(router: ASGIApp, parts: Parts) -> ASGIApp:
     app: ASGIApp = ErrorResponses(
         router, pages=parts.pages, client_response=parts.client_response, issuer=parts.settings.issuer
     )
+    app = CrossOriginMiddleware(app)
     app = SecurityHeadersMiddleware(app, is_https=parts.settings.is_https)
     trusted = client_address.parse_networks(parts.settings.trusted_proxies)
     return RequestContextMiddleware(app, trusted=trusted)
@@ -154,24 +159,27 @@ def _lifecycle(parts: Parts) -> Lifecycle:
         sender=settings.smtp.sender,
     )
 
+    mail = MailSender(transport=transport, sealer=parts.sealer, renderer=renderer)
+    logout_tokens = LogoutTokenSender(
+        outbound=parts.outbound, registry=parts.registry, keyring=parts.keyring, issuer=settings.issuer
+    )
+
     async def send_mail(now: datetime) -> None:
-        await deliver_due(
-            parts.database,
-            transport=transport,
-            sealer=parts.sealer,
-            renderer=renderer,
-            now=now,
-            limit=MAILS_AT_ONCE,
-        )
+        await deliver_due(parts.database, sender=mail, now=now, limit=MAILS_AT_ONCE)
+
+    async def send_logout_tokens(now: datetime) -> None:
+        await deliver_due(parts.database, sender=logout_tokens, now=now, limit=LOGOUT_TOKENS_AT_ONCE)
 
     jobs = (
         Job("reload_keys", timedelta(seconds=1), lambda now: parts.keyring.reload(now=now)),
         Job("send_mail", timedelta(seconds=1), send_mail),
+        Job("send_logout_tokens", timedelta(seconds=1), send_logout_tokens),
         Job("prune", timedelta(minutes=10), lambda now: prune(parts.database, now=now)),
     )
     return Lifecycle(
         settings=settings,
         database=parts.database,
+        outbound=parts.outbound,
         master_key=parts.master_key,
         keyring=parts.keyring,
         jobs=jobs,

@@ -142,6 +142,12 @@ class RequestUriNotSupported(OAuthError):
     code = "request_uri_not_supported"
 
 
+class InvalidRequestUri(OAuthError):
+    """RFC 9101 §6, OIDC Core §3.1.2.6: the request_uri names no request of this client that still waits."""
+
+    code = "invalid_request_uri"
+
+
 class RegistrationNotSupported(OAuthError):
     """OIDC Core §3.1.2.6: the registration parameter is not offered."""
 

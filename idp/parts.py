@@ -1,5 +1,6 @@
 """What the endpoints of one node share, made once from the settings."""
 
+from idp.clients.client_keys import ClientKeys
 from idp.clients.origins import ClientOrigins
 from idp.clients.registry import ClientRegistry
 from idp.clock import Clock
@@ -15,6 +16,7 @@ from idp.settings import Settings
 from idp.storage.database import open_database
 from idp.web.browser import Browsers
 from idp.web.client_response import ClientResponse
+from idp.web.outbound import Outbound
 from idp.web.pages import Pages
 from idp.web.rate_limit import RateLimiter
 from idp.web.static_files import StaticFiles
@@ -32,6 +34,7 @@ class Parts:
             pool_size=settings.database.pool_size,
             timeout_seconds=settings.database.timeout_seconds,
         )
+        self.outbound = Outbound(inner_networks=settings.outbound_networks)
         self.keyring = Keyring(self.database, master_key=master_key)
         self.sealer = EncryptionAtRest(master_key)
         self.grant_keys = GrantTokenKeys(
@@ -40,7 +43,13 @@ class Parts:
         self.registry = ClientRegistry(self.database)
         self.origins = ClientOrigins(self.database)
         self.rate_limiter = RateLimiter(settings.rate_limit)
-        self.authenticator = ClientAuthenticator(registry=self.registry, rate_limiter=self.rate_limiter)
+        self.authenticator = ClientAuthenticator(
+            database=self.database,
+            registry=self.registry,
+            client_keys=ClientKeys(self.outbound),
+            rate_limiter=self.rate_limiter,
+            issuer=settings.issuer,
+        )
         self.proofs = ProofChecker(
             database=self.database,
             nonces=ProofNonces(key=master_key.derive("dpop nonces")),

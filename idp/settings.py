@@ -143,12 +143,16 @@ class Settings(BaseSettings):
     """Whether anyone may create an account, or only people with an invitation."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of our own reverse proxies, whose X-Forwarded-For is believed."""
+    outbound_networks: tuple[str, ...] = ()
+    """Networks of our own that requests to clients' addresses may reach; other inner addresses never are."""
     log_format: Literal["console", "json"] = "console"
     """`console` for people, `json` for machines: one line each."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe event that is written."""
     management_port: int | None = Field(default=None, ge=1, le=65_535)
     """A port of its own for `/metrics`. None: the main port, for loopback callers alone."""
+    require_pushed_authorization_requests: bool = False
+    """Whether every client must push its requests (RFC 9126), not only those registered for it."""
     smtp: Smtp = Smtp()
     rate_limit: RateLimit = RateLimit()
     passkeys: Passkeys = Passkeys()
@@ -188,15 +192,15 @@ class Settings(BaseSettings):
             raise ValueError("must start with sqlite+aiosqlite:/// or postgresql+asyncpg://")
         return url
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "outbound_networks")
     @classmethod
-    def _proxies_are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
-        for proxy in proxies:
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
             try:
-                ipaddress.ip_network(proxy)
+                ipaddress.ip_network(network)
             except ValueError as fault:
-                raise ValueError(f"{proxy!r} is no address or network, for example 10.0.0.0/8") from fault
-        return proxies
+                raise ValueError(f"{network!r} is no address or network, for example 10.0.0.0/8") from fault
+        return networks
 
     @model_validator(mode="after")
     def _rp_id_covers_the_issuer(self) -> Self:

@@ -12,11 +12,14 @@ from idp.accounts.sign_up import SignUpEndpoint
 from idp.accounts.signed_in import SignedInForms
 from idp.oauth.authorization.consent import ConsentEndpoint
 from idp.oauth.authorization.endpoint import AuthorizationEndpoint
+from idp.oauth.authorization.pushed import PushedAuthorizationEndpoint
+from idp.oauth.authorization.receiving import RequestReceiver
 from idp.oauth.inspection.access_token_gate import AccessTokenGate
 from idp.oauth.inspection.introspection import IntrospectionEndpoint
 from idp.oauth.inspection.revocation import RevocationEndpoint
 from idp.oauth.inspection.userinfo import UserinfoEndpoint
 from idp.oauth.logout.endpoint import LogoutEndpoint
+from idp.oauth.logout.signed_out import SignedOutEndpoint
 from idp.oauth.token.endpoint import TokenEndpoint
 from idp.oauth.token.response import TokenResponses
 from idp.parts import Parts
@@ -75,9 +78,20 @@ class OAuthWiring:
             settings=parts.settings,
             clock=parts.clock,
         )
+        receiver = RequestReceiver(registry=parts.registry, settings=parts.settings)
+        self.pushed_authorization = PushedAuthorizationEndpoint(
+            database=parts.database,
+            authenticator=parts.authenticator,
+            receiver=receiver,
+            proofs=parts.proofs,
+            origins=parts.origins,
+            rate_limiter=parts.rate_limiter,
+            clock=parts.clock,
+        )
         self.authorization = AuthorizationEndpoint(
             database=parts.database,
             registry=parts.registry,
+            receiver=receiver,
             sessions=parts.sessions,
             browsers=parts.browsers,
             pages=parts.pages,
@@ -105,6 +119,14 @@ class OAuthWiring:
             pages=parts.pages,
             keyring=parts.keyring,
             settings=parts.settings,
+            clock=parts.clock,
+        )
+        self.signed_out = SignedOutEndpoint(
+            database=parts.database,
+            registry=parts.registry,
+            browsers=parts.browsers,
+            pages=parts.pages,
+            issuer=parts.settings.issuer,
             clock=parts.clock,
         )
 

@@ -21,6 +21,8 @@ class ClientMetadata:
     redirect_uris: tuple[str, ...] = ()
     post_logout_redirect_uris: tuple[str, ...] = ()
     token_endpoint_auth_method: AuthMethod = "client_secret_basic"  # noqa: S105 - a method's name
+    jwks: dict[str, object] | None = None
+    jwks_uri: str | None = None
     grant_types: tuple[GrantType, ...] = DEFAULT_GRANT_TYPES
     response_types: tuple[str, ...] = ("code",)
     scope: str = DEFAULT_SCOPE
@@ -47,6 +49,11 @@ class ClientMetadata:
     def is_public(self) -> bool:
         """Whether the client cannot keep a secret (RFC 6749 §2.1)."""
         return self.token_endpoint_auth_method == "none"  # noqa: S105 - a method's name
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether the client proves itself by a secret that we made."""
+        return self.token_endpoint_auth_method in {"client_secret_basic", "client_secret_post"}
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -76,6 +83,7 @@ def parse_metadata(values: Mapping[str, object]) -> ClientMetadata:
     _check_grant_types(metadata)
     _check_redirect_uris(metadata)
     _check_addresses(metadata)
+    _check_keys(metadata)
     return metadata
 
 
@@ -133,6 +141,15 @@ def _check_grant_types(metadata: ClientMetadata) -> None:
         )
     if is_for_people and not metadata.redirect_uris:
         raise InvalidRedirectUri("redirect_uris is required for the authorization_code grant")
+
+
+def _check_keys(metadata: ClientMetadata) -> None:
+    # RFC 7591 §2: by value or by reference, never both.
+    if metadata.jwks is not None and metadata.jwks_uri is not None:
+        raise InvalidClientMetadata("jwks and jwks_uri exclude each other")
+    proves_by_key = metadata.token_endpoint_auth_method == "private_key_jwt"  # noqa: S105 - a method's name
+    if proves_by_key and metadata.jwks is None and metadata.jwks_uri is None:
+        raise InvalidClientMetadata("private_key_jwt needs jwks or jwks_uri")
 
 
 def _check_redirect_uris(metadata: ClientMetadata) -> None:

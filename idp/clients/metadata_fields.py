@@ -8,13 +8,15 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from idp.clients import redirect_uri
 from idp.errors import InvalidClientMetadata, InvalidRedirectUri
+from idp.keys.foreign_key import ForeignKeyError, read_jwk_set
 
-AuthMethod: TypeAlias = Literal["none", "client_secret_basic", "client_secret_post"]
+AuthMethod: TypeAlias = Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
 GrantType: TypeAlias = Literal["authorization_code", "refresh_token", "client_credentials"]
 
 MAX_NAME_LENGTH = 64
 MAX_URIS = 20
 MAX_AUDIENCES = 50
+MAX_KEYS = 10
 MAX_CONTACTS = 10
 MAX_CONTACT_LENGTH = 254  # RFC 5321 §4.5.3.1.3 as corrected: no e-mail address is longer.
 MAX_SCOPE_LENGTH = 1_000
@@ -187,6 +189,17 @@ def _can_be_host(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool
     return not (address.is_multicast or address.is_unspecified or address.is_reserved)
 
 
+def _jwks(name: str, value: object) -> dict[str, object]:
+    # RFC 7517 §5; each key is judged as it will be when it verifies (idp/keys/foreign_key.py).
+    if not isinstance(value, dict):
+        raise InvalidClientMetadata(f"{name} must be a JWK Set")
+    try:
+        read_jwk_set(value, most_keys=MAX_KEYS)
+    except ForeignKeyError as fault:
+        raise InvalidClientMetadata(f"{name}: {fault}") from fault
+    return value
+
+
 _READERS: dict[str, Reader] = {
     "client_name": _client_name,
     "redirect_uris": _uris,
@@ -195,6 +208,8 @@ _READERS: dict[str, Reader] = {
     "grant_types": _some_of(*get_args(GrantType), may_be_empty=True),
     "response_types": _some_of("code", may_be_empty=True),
     "scope": _scope,
+    "jwks": _jwks,
+    "jwks_uri": _endpoint,
     "application_type": _one_of(*get_args(redirect_uri.ApplicationType)),
     "client_uri": _page,
     "logo_uri": _page,

@@ -68,7 +68,7 @@ async def register(
     )
     if not is_new:
         raise ClientIdTakenError("another client has this client_id")
-    client_secret = None if metadata.is_public else await _add_secret(tx, client_id=chosen, now=now)
+    client_secret = await _add_secret(tx, client_id=chosen, now=now) if metadata.has_secret else None
     await audit.record(tx, "client_registered", now=now, actor=actor, client_id=chosen)
     return Registered(await _present(tx, client_id=chosen), client_secret)
 
@@ -99,9 +99,9 @@ async def update(
     if not is_changed:
         raise ClientChangedError("the client was changed meanwhile; read it again")
     client_secret = None
-    if metadata.is_public:
+    if not metadata.has_secret:
         await clients.delete_secrets(tx, client_id=client_id)
-    elif before.is_public:
+    elif not before.metadata.has_secret:
         client_secret = await _add_secret(tx, client_id=client_id, now=now)
     details: dict[str, object] = {"changed": _changed_fields(before, metadata, is_first_party=is_first_party)}
     await audit.record(tx, "client_updated", now=now, actor=actor, client_id=client_id, details=details)
@@ -137,8 +137,8 @@ async def rotate_secret(
     if not await clients.raise_version(tx, client_id=client_id, now=now):
         raise UnknownClientError("there is no such client")
     client = await _present(tx, client_id=client_id)
-    if client.is_public:
-        raise InvalidClientMetadata("the client is public and has no secret")
+    if not client.metadata.has_secret:
+        raise InvalidClientMetadata("the client has no secret: it is public, or proves itself by a key")
     # Of all secrets one alone has no end yet: the newest.
     await clients.delete_ending_secrets(tx, client_id=client_id)
     if overlap > timedelta(0):

@@ -14,7 +14,7 @@ _NO_SECRET = bytes(32)
 def matches(client: Client | None, presented_secret: str, *, now: datetime) -> bool:
     """Whether the secret is one of the client's live ones, in the same time for every client and for none.
 
-    An unknown, disabled or public client (`None` included) matches nothing.
+    An unknown or disabled client, or one without secrets, matches nothing.
     """
     live = _live_digests(client, now=now)
     digests = live + (_NO_SECRET,) * (_COMPARISONS - len(live))
@@ -28,7 +28,7 @@ def matches(client: Client | None, presented_secret: str, *, now: datetime) -> b
 
 
 def _live_digests(client: Client | None, *, now: datetime) -> tuple[bytes, ...]:
-    if client is None or client.is_disabled or client.is_public:
+    if client is None or client.is_disabled or not client.metadata.has_secret:
         return ()
     return tuple(
         secret.secret_sha256

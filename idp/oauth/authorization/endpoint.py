@@ -1,4 +1,3 @@
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
@@ -6,8 +5,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from idp import opaque_token
-from idp.clients.client import Client
-from idp.clients.redirect_uri import match_registered
 from idp.clients.registry import ClientRegistry
 from idp.clock import Clock
 from idp.errors import (
@@ -16,16 +13,15 @@ from idp.errors import (
     NextStep,
     OAuthError,
     PageError,
-    UnauthorizedClient,
-    VerifiedRedirectUri,
 )
 from idp.keys import signing
 from idp.keys.compact_jws import TokenError
 from idp.keys.keyring import Keyring
 from idp.oauth.authorization import request as authorization_request
-from idp.oauth.authorization.client_rules import rules_of
 from idp.oauth.authorization.decision import Situation, Step, decide
 from idp.oauth.authorization.issue import Issuing, issue_code
+from idp.oauth.authorization.pushed import PREFIX, use_reference
+from idp.oauth.authorization.receiving import Received, RequestReceiver
 from idp.oauth.authorization.request import AuthorizationRequest
 from idp.oauth.grant_token import GrantTokenKeys
 from idp.sessions.cookie import SessionCookies
@@ -44,16 +40,6 @@ INTERACTION_LIFETIME = timedelta(hours=1)
 _INTERACTION_ID_LENGTH = 22
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Received:
-    """A request whose client, redirect URI and words are right."""
-
-    parameters: Parameters
-    request: AuthorizationRequest
-    client: Client
-    interaction: Interaction | None
-
-
 class AuthorizationEndpoint:
     """`/authorize`: decides what a request still needs, and answers the client when nothing is missing.
 
@@ -65,6 +51,7 @@ class AuthorizationEndpoint:
         *,
         database: Database,
         registry: ClientRegistry,
+        receiver: RequestReceiver,
         sessions: SessionCookies,
         browsers: Browsers,
         pages: Pages,
@@ -77,6 +64,7 @@ class AuthorizationEndpoint:
     ) -> None:
         self._database = database
         self._registry = registry
+        self._receiver = receiver
         self._sessions = sessions
         self._browsers = browsers
         self._pages = pages
@@ -103,9 +91,9 @@ class AuthorizationEndpoint:
             if interaction.expires_at <= now:
                 return self._waited_too_long(interaction)
             stored = Parameters(authorization_request.from_parameters(interaction.parameters))
-            received = await self._receive(stored, interaction=interaction, now=now)
+            received = await self._receiver.receive(stored, interaction=interaction, is_pushed=True, now=now)
         else:
-            received = await self._receive(parameters, interaction=None, now=now)
+            received = await self._receive(parameters, now=now)
         try:
             return await self._answer(request, received, browser, now=now)
         except OAuthError as error:
@@ -121,31 +109,19 @@ class AuthorizationEndpoint:
         pairs = (*in_address.pairs(), *in_body.pairs())
         return RedirectResponse("/authorize?" + urlencode(pairs), status_code=303)
 
-    async def _receive(
-        self, parameters: Parameters, *, interaction: Interaction | None, now: datetime
-    ) -> _Received:
-        """Verify client and redirect URI first: until both are right, nothing is sent anywhere."""
+    async def _receive(self, parameters: Parameters, *, now: datetime) -> Received:
+        """Read a request that came through the browser, by itself or by reference to a pushed one."""
+        request_uri = _single(parameters, "request_uri")
+        if request_uri is None or not request_uri.startswith(PREFIX):
+            return await self._receiver.receive(parameters, interaction=None, is_pushed=False, now=now)
         try:
-            client = await self._registry.find(parameters.require("client_id"), now=now)
-            redirect_uri = _verified_redirect_uri(client, parameters)
+            pushed = await use_reference(self._database, parameters, now=now)
         except OAuthError as error:
             raise AuthorizationError(error, target=None) from error
-        if client is None:
-            raise AssertionError
-        target = authorization_request.redirect_target(parameters, redirect_uri)
-        try:
-            request = authorization_request.validate(
-                parameters,
-                client_id=client.id,
-                rules=rules_of(client, issuer=self._settings.issuer),
-                target=target,
-            )
-        except OAuthError as error:
-            raise AuthorizationError(error, target=target) from error
-        return _Received(parameters=parameters, request=request, client=client, interaction=interaction)
+        return await self._receiver.receive(pushed, interaction=None, is_pushed=True, now=now)
 
     async def _answer(
-        self, request: Request, received: _Received, browser: Browser, *, now: datetime
+        self, request: Request, received: Received, browser: Browser, *, now: datetime
     ) -> Response:
         session = await self._sessions.current(request, now=now)
         situation = await self._situation(received, session, now=now)
@@ -172,7 +148,7 @@ class AuthorizationEndpoint:
         return await self._wait(step, received, browser, now=now)
 
     async def _situation(
-        self, received: _Received, session: BrowserSession | None, *, now: datetime
+        self, received: Received, session: BrowserSession | None, *, now: datetime
     ) -> Situation:
         connection = None
         if session is not None:
@@ -199,7 +175,7 @@ class AuthorizationEndpoint:
             raise InvalidRequest("id_token_hint is no ID Token of ours", detail=str(error)) from error
         return str(claims.get("sub"))
 
-    async def _refuse(self, error: OAuthError, received: _Received, *, now: datetime) -> Response:
+    async def _refuse(self, error: OAuthError, received: Received, *, now: datetime) -> Response:
         if received.interaction is not None:
             await self._database.transact(
                 interactions.use,
@@ -209,7 +185,7 @@ class AuthorizationEndpoint:
             )
         raise error
 
-    async def _wait(self, step: Step, received: _Received, browser: Browser, *, now: datetime) -> Response:
+    async def _wait(self, step: Step, received: Received, browser: Browser, *, now: datetime) -> Response:
         """Keep the request on the server and send the person to the page that they need."""
         interaction = received.interaction
         if interaction is None:
@@ -262,18 +238,7 @@ class AuthorizationEndpoint:
         return self._pages.render("expired.html", {"continue_address": "/authorize?" + urlencode(pairs)})
 
 
-def _verified_redirect_uri(client: Client | None, parameters: Parameters) -> VerifiedRedirectUri:
-    # OAuth 2.1 §4.1.2.1: the same page for an unknown client as for a bad address.
-    if client is None or client.is_disabled:
-        raise UnauthorizedClient("client_id or redirect_uri is not registered", detail="unknown client")
-    presented = parameters.require("redirect_uri")
-    redirect_uri = match_registered(client.metadata.redirect_uris, presented)
-    if redirect_uri is None:
-        raise UnauthorizedClient("client_id or redirect_uri is not registered", detail="redirect_uri differs")
-    return redirect_uri
-
-
-def _again(received: _Received) -> str:
+def _again(received: Received) -> str:
     if received.interaction is not None:
         return f"/authorize?request={received.interaction.id}"
     return "/authorize?" + urlencode(received.parameters.pairs())

@@ -28,6 +28,7 @@ RESPONSE_MODES: tuple[ResponseMode, ...] = ("query", "form_post")
 
 MAX_STATE_LENGTH = 8192
 MAX_VALUE_LENGTH = 2048
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _MAX_AGE = re.compile(r"[0-9]{1,9}", re.ASCII)
 # What a request may carry without our reading it any further.
 _HINTS = ("nonce", "login_hint", "ui_locales", "claims_locales", "acr_values", "display")
@@ -72,6 +73,7 @@ class AuthorizationRequest:
     login_hint: str | None
     id_token_hint: str | None
     acr_values: tuple[str, ...]
+    proof_key_thumbprint: str | None
 
     @property
     def is_openid(self) -> bool:
@@ -120,6 +122,7 @@ def validate(
         login_hint=parameters.get("login_hint"),
         id_token_hint=parameters.get("id_token_hint"),
         acr_values=tuple((parameters.get("acr_values") or "").split()),
+        proof_key_thumbprint=_thumbprint(parameters.get("dpop_jkt")),
     )
 
 
@@ -197,3 +200,10 @@ def _max_age(max_age: str | None, *, default: int | None) -> int | None:
     if not _MAX_AGE.fullmatch(max_age):
         raise InvalidRequest("max_age must be a number of seconds")
     return int(max_age)
+
+
+def _thumbprint(dpop_jkt: str | None) -> str | None:
+    # RFC 9449 §10: the code will be redeemed with this key, or not at all.
+    if dpop_jkt is not None and not _THUMBPRINT.fullmatch(dpop_jkt):
+        raise InvalidRequest("dpop_jkt must be a SHA-256 JWK thumbprint")
+    return dpop_jkt

@@ -5,6 +5,7 @@ from idp.errors import ResponseMode
 from idp.keys.keyring import ALGORITHM
 from idp.oauth import proof
 from idp.oauth.authorization.request import PROMPTS, RESPONSE_MODES
+from idp.oauth.token import client_assertion
 from idp.oauth.token.client_authentication import METHODS
 from idp.oauth.token.endpoint import GRANT_TYPES
 from idp.oauth.tokens import scope
@@ -30,6 +31,8 @@ def metadata_document(settings: Settings, *, acr_values: tuple[str, ...]) -> dic
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/authorize",
         "token_endpoint": f"{issuer}/token",
+        "pushed_authorization_request_endpoint": f"{issuer}/par",
+        "require_pushed_authorization_requests": settings.require_pushed_authorization_requests,
         "userinfo_endpoint": f"{issuer}/userinfo",
         "introspection_endpoint": f"{issuer}/introspect",
         # RFC 7662 §4: whoever asks proves who it is.
@@ -38,6 +41,10 @@ def metadata_document(settings: Settings, *, acr_values: tuple[str, ...]) -> dic
         "revocation_endpoint": f"{issuer}/revoke",
         "revocation_endpoint_auth_methods_supported": list(METHODS),
         "end_session_endpoint": f"{issuer}/logout",
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
+        "frontchannel_logout_supported": True,
+        "frontchannel_logout_session_supported": True,
         "jwks_uri": f"{issuer}/jwks",
         "scopes_supported": list(scope.STANDARD),
         "response_types_supported": ["code"],
@@ -46,6 +53,7 @@ def metadata_document(settings: Settings, *, acr_values: tuple[str, ...]) -> dic
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [ALGORITHM],
         "token_endpoint_auth_methods_supported": list(METHODS),
+        "token_endpoint_auth_signing_alg_values_supported": list(client_assertion.ALGORITHMS),
         "code_challenge_methods_supported": ["S256"],
         "dpop_signing_alg_values_supported": list(proof.ALGORITHMS),
         "prompt_values_supported": list(PROMPTS),

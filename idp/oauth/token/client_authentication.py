@@ -7,10 +7,12 @@ from typing import Literal
 from urllib.parse import unquote_plus
 
 from idp.errors import InvalidClient, InvalidRequest
+from idp.keys.compact_jws import TokenError
+from idp.oauth.token import client_assertion
 from idp.web.parameters import Parameters
 
-Method = Literal["none", "client_secret_basic", "client_secret_post"]
-METHODS: tuple[Method, ...] = ("client_secret_basic", "client_secret_post", "none")
+Method = Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
+METHODS: tuple[Method, ...] = ("client_secret_basic", "client_secret_post", "private_key_jwt", "none")
 MAX_HEADER_LENGTH = 2000
 
 # One text for an unknown client, a disabled one, a wrong secret and a wrong method.
@@ -24,6 +26,7 @@ class PresentedClient:
     unverified_client_id: str
     presented_secret: str | None = field(repr=False)
     method: Method
+    unverified_assertion: str | None = field(default=None, repr=False)
 
 
 def read_client(parameters: Parameters, *, authorizations: Sequence[str]) -> PresentedClient:
@@ -33,9 +36,8 @@ def read_client(parameters: Parameters, *, authorizations: Sequence[str]) -> Pre
     """
     body_id = parameters.get("client_id")
     body_secret = parameters.get("client_secret")
-    # OAuth 2.1 §2.4: one method in each request, and none that is not offered is passed over.
     if "client_assertion" in parameters.names() or "client_assertion_type" in parameters.names():
-        raise InvalidRequest("client_assertion is not supported; use the client's secret")
+        return _read_assertion(parameters, has_other_method=bool(authorizations) or body_secret is not None)
     if len(authorizations) > 1:
         raise InvalidRequest("use one Authorization header")
     if not authorizations:
@@ -50,6 +52,23 @@ def read_client(parameters: Parameters, *, authorizations: Sequence[str]) -> Pre
     if body_id is not None and body_id != client_id:
         raise InvalidRequest("client_id differs from that in the Authorization header")
     return PresentedClient(client_id, secret, "client_secret_basic")
+
+
+def _read_assertion(parameters: Parameters, *, has_other_method: bool) -> PresentedClient:
+    # OAuth 2.1 §2.4: one method in each request.
+    if has_other_method:
+        raise InvalidRequest("use one way of client authentication, not two")
+    if parameters.get("client_assertion_type") != client_assertion.TYPE:
+        raise InvalidRequest(f"client_assertion_type must be {client_assertion.TYPE}")
+    assertion = parameters.require("client_assertion")
+    try:
+        client_id = client_assertion.unverified_client_id(assertion)
+    except TokenError as fault:
+        raise InvalidClient(REFUSAL, detail=str(fault)) from fault
+    # RFC 7521 §4.2: a client_id beside it must be the same.
+    if parameters.get("client_id") not in {None, client_id}:
+        raise InvalidRequest("client_id differs from that in the client_assertion")
+    return PresentedClient(client_id, None, "private_key_jwt", assertion)
 
 
 def _read_basic(authorization: str) -> tuple[str, str]:
