@@ -17,6 +17,7 @@ from idp.settings import Settings
 from idp.storage import deployment
 from idp.storage.database import Database, Transaction
 from idp.storage.migration import schema_state
+from idp.web.outbound import Outbound
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("idp.lifecycle")
 
@@ -45,6 +46,7 @@ class Lifecycle:
         *,
         settings: Settings,
         database: Database,
+        outbound: Outbound,
         master_key: MasterKey,
         keyring: Keyring,
         jobs: tuple[Job, ...],
@@ -52,6 +54,7 @@ class Lifecycle:
     ) -> None:
         self._settings = settings
         self._database = database
+        self._outbound = outbound
         self._master_key = master_key
         self._keyring = keyring
         self._jobs = (*jobs, Job("keep_keys", KEY_CHECK_INTERVAL, self.keep_keys))
@@ -73,10 +76,11 @@ class Lifecycle:
         self._running = [asyncio.create_task(self._repeat(job)) for job in self._jobs]
 
     async def stop(self) -> None:
-        """Stop the jobs and close the database."""
+        """Stop the jobs and close what is open."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        await self._outbound.close()
         await self._database.close()
 
     async def keep_keys(self, now: datetime) -> None:

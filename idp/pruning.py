@@ -16,6 +16,7 @@ from idp.storage import (
     outbox,
     pushed_requests,
     replayed_ids,
+    sign_outs,
 )
 from idp.storage.database import Database
 
@@ -35,6 +36,7 @@ _KEPT: tuple[tuple[str, Prune, timedelta], ...] = (
     ("browser_sessions", browser_sessions.prune, timedelta(days=1)),
     ("grants", grants.prune, timedelta(days=1)),
     ("pushed_requests", pushed_requests.prune, timedelta(days=1)),
+    ("sign_outs", sign_outs.prune, timedelta(days=1)),
     ("replayed_ids", replayed_ids.prune, timedelta(minutes=10)),
     ("outbox", outbox.prune, timedelta(days=30)),
 )

@@ -1,6 +1,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -16,6 +16,7 @@ from idp.storage import (
     connections,
     credentials,
     email_addresses,
+    session_apps,
 )
 from idp.storage.accounts import Account
 from idp.storage.audit_log import AuditRow
@@ -24,11 +25,14 @@ from idp.storage.connections import Connection
 from idp.storage.credentials import Credential
 from idp.storage.database import Database, Transaction
 from idp.storage.email_addresses import EmailAddress
+from idp.storage.session_apps import SessionApp
 from idp.web.browser import Browsers
 from idp.web.pages import Pages
 from idp.web.parameters import query_parameters
 
 _SHOWN_EVENTS = 20
+_SHOWN_AFTER_END = timedelta(days=1)  # So long apps are told; after that there is no news.
+_SHOWN_ENDED_SESSIONS = 5
 _DONE = {
     "email-verified": "Your e-mail address is confirmed.",
     "link-sent": "The link is on its way. If many were sent within the hour, wait a while before the next.",
@@ -81,6 +85,10 @@ class AccountPageEndpoint:
                     account_view.passkey(passkey, session=session, now=now) for passkey in owned.passkeys
                 ],
                 "sessions": [account_view.session(one, current=session, now=now) for one in owned.sessions],
+                "ended_sessions": [
+                    account_view.ended_session(one, apps=owned.told_apps, now=now)
+                    for one in owned.ended_sessions
+                ],
                 "apps": [account_view.app(one, names=names, now=now) for one in owned.connections],
                 "emails": [account_view.email(one) for one in owned.addresses],
                 "events": [account_view.event(one, names=names, now=now) for one in owned.events],
@@ -104,6 +112,8 @@ class Owned:
     account: Account
     passkeys: list[Credential]
     sessions: list[BrowserSession]
+    ended_sessions: list[BrowserSession]
+    told_apps: list[SessionApp]
     connections: list[Connection]
     addresses: list[EmailAddress]
     events: list[AuditRow]
@@ -116,12 +126,19 @@ async def read_owned(
     account = await accounts.find(tx, account_id=account_id)
     if account is None:
         return None
+    ended = await browser_sessions.ended_of_account(
+        tx, account_id=account_id, since=now - _SHOWN_AFTER_END, limit=_SHOWN_ENDED_SESSIONS
+    )
+    told = await session_apps.of_sessions(tx, session_ids=[session.id for session in ended])
     return Owned(
         account=account,
         passkeys=await credentials.of_account(tx, account_id=account_id),
         sessions=await browser_sessions.live_of_account(
             tx, account_id=account_id, idle_since=idle_since, now=now
         ),
+        # Those alone that had apps: of the others there is nothing to say.
+        ended_sessions=[session for session in ended if any(app.session_id == session.id for app in told)],
+        told_apps=told,
         connections=await connections.of_account(tx, account_id=account_id),
         addresses=await email_addresses.of_account(tx, account_id=account_id),
         events=await audit_log.of_account(tx, account_id=account_id, limit=_SHOWN_EVENTS),

@@ -4,15 +4,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from idp import audit
-from idp.accounts.signed_in import SignedInForms
+from idp.accounts.signed_in import SignedInForm, SignedInForms
 from idp.clock import Clock
 from idp.errors import NextStep, PageError
-from idp.sessions import browser_session
+from idp.sessions import browser_session, sign_out
 from idp.sessions.cookie import SessionCookies
 from idp.storage import accounts, browser_sessions
-from idp.storage.browser_sessions import BrowserSession
 from idp.storage.database import Database, Transaction
-from idp.web.pages import Pages
 
 
 class EndSessionEndpoint:
@@ -30,12 +28,14 @@ class EndSessionEndpoint:
         now = self._clock()
         form = await self._forms.read(request, now=now)
         session_id = form.fields.require("session_id")
-        idle_since = self._sessions.idle_since(now)
+        if session_id == form.session.id:
+            address = await self._database.transact(sign_out_here, form, now=now)
+            return _farewell(address, self._sessions)
         ended = await self._database.transact(
             end_session,
             session_id=session_id,
             account_id=form.session.account_id,
-            idle_since=idle_since,
+            idle_since=self._sessions.idle_since(now),
             now=now,
         )
         if not ended:
@@ -46,11 +46,7 @@ class EndSessionEndpoint:
                 status=404,
                 next_step=NextStep("Go to your account", "/account"),
             )
-        if session_id != form.session.id:
-            return RedirectResponse("/account?done=session-ended#sessions", status_code=303)
-        response = RedirectResponse("/signed-out", status_code=303)
-        self._sessions.take_back(response)
-        return response
+        return RedirectResponse("/account?done=session-ended#sessions", status_code=303)
 
 
 class EndAllSessionsEndpoint:
@@ -67,10 +63,8 @@ class EndAllSessionsEndpoint:
     async def post(self, request: Request) -> Response:
         now = self._clock()
         form = await self._forms.read(request, now=now)
-        await self._database.transact(end_everything, account_id=form.session.account_id, now=now)
-        response = RedirectResponse("/signed-out", status_code=303)
-        self._sessions.take_back(response)
-        return response
+        address = await self._database.transact(sign_out_everywhere, form, now=now)
+        return _farewell(address, self._sessions)
 
 
 class SignOutEndpoint:
@@ -87,20 +81,8 @@ class SignOutEndpoint:
     async def post(self, request: Request) -> Response:
         now = self._clock()
         form = await self._forms.read(request, now=now)
-        await self._database.transact(sign_out, form.session, now=now)
-        response = RedirectResponse("/signed-out", status_code=303)
-        self._sessions.take_back(response)
-        return response
-
-
-class SignedOutEndpoint:
-    """`/signed-out`: says that it is done."""
-
-    def __init__(self, *, pages: Pages) -> None:
-        self._pages = pages
-
-    async def get(self, request: Request) -> Response:
-        return self._pages.render("signed_out.html", {"apps": [], "return_to": None, "frames": []})
+        address = await self._database.transact(sign_out_here, form, now=now)
+        return _farewell(address, self._sessions)
 
 
 async def end_session(
@@ -115,19 +97,49 @@ async def end_session(
     return True
 
 
-async def sign_out(tx: Transaction, session: BrowserSession, *, now: datetime) -> None:
-    """End the session and what lives only as long as it."""
+async def sign_out_here(tx: Transaction, form: SignedInForm, *, now: datetime) -> str:
+    """End this browser's session and what lives only as long as it; answer where the browser goes."""
+    session = form.session
     if await browser_session.end(tx, session, now=now):
         await audit.record(tx, "signed_out", account_id=session.account_id, now=now)
+    return await sign_out.next_address(
+        tx,
+        browser_sha256=form.browser_sha256,
+        session_id=session.id,
+        ended_session_ids=[session.id],
+        now=now,
+    )
+
+
+async def sign_out_everywhere(tx: Transaction, form: SignedInForm, *, now: datetime) -> str:
+    """End everything that the person has open; answer where this browser goes."""
+    ended = await end_everything(tx, account_id=form.session.account_id, now=now)
+    return await sign_out.next_address(
+        tx,
+        browser_sha256=form.browser_sha256,
+        session_id=form.session.id,
+        ended_session_ids=ended or [],
+        now=now,
+    )
 
 
 async def end_everything(
     tx: Transaction, *, account_id: str, now: datetime, actor: str | None = None
-) -> bool:
-    """End every session and grant of the account, also those just being made; False without an account."""
+) -> list[str] | None:
+    """End every session and grant of the account, also those just being made; answer the sessions' ids.
+
+    None without an account.
+    """
     account = await accounts.lock(tx, account_id=account_id)
     if account is None:
-        return False
+        return None
     await accounts.raise_epoch(tx, account_id=account_id, seen_epoch=account.token_epoch, now=now)
+    ended = await browser_session.end_all(tx, account_id=account_id, now=now)
     await audit.record(tx, "signed_out_everywhere", account_id=account_id, actor=actor, now=now)
-    return True
+    return ended
+
+
+def _farewell(address: str, sessions: SessionCookies) -> Response:
+    response = RedirectResponse(address, status_code=303)
+    sessions.take_back(response)
+    return response

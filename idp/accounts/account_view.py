@@ -1,17 +1,19 @@
 """What the account page shows of each thing, in plain words."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from idp import opaque_token
 from idp.accounts import activity, moment, user_agent
 from idp.accounts.moment import Moment
+from idp.sessions import sign_out
 from idp.storage.audit_log import AuditRow
 from idp.storage.browser_sessions import BrowserSession
 from idp.storage.connections import Connection
 from idp.storage.credentials import Credential
 from idp.storage.email_addresses import EmailAddress
+from idp.storage.session_apps import SessionApp
 
 _UNKNOWN_APP = "An app that is no longer registered"
 _SCOPES = {
@@ -45,6 +47,23 @@ class SessionView:
     is_current: bool
     started: Moment
     last_seen: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSessionView:
+    """A browser that was signed out lately, with the apps that it was used for."""
+
+    device: str
+    ended: Moment
+    apps: list["ToldAppView"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToldAppView:
+    """An app, and how far it has been told that a session is over."""
+
+    name: str
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +120,16 @@ def session(shown: BrowserSession, *, current: BrowserSession, now: datetime) ->
         is_current=shown.id == current.id,
         started=moment.describe(shown.created_at, now=now),
         last_seen=moment.describe(shown.last_seen_at, now=now),
+    )
+
+
+def ended_session(shown: BrowserSession, *, apps: Iterable[SessionApp], now: datetime) -> EndedSessionView:
+    """Describe a session that is over."""
+    told = sign_out.told_apps(app for app in apps if app.session_id == shown.id)
+    return EndedSessionView(
+        device=user_agent.describe(shown.user_agent),
+        ended=moment.describe(shown.ended_at or now, now=now),
+        apps=[ToldAppView(name=app.name, state=app.state.value) for app in told],
     )
 
 

@@ -31,6 +31,7 @@ _FAILURES = {
     "sign_in": "A sign-in",
     "passkey_added": "Adding a passkey",
     "email_verified": "Confirming your e-mail address",
+    "logout_token_given_up": "An app could not be told that you signed out",
 }
 
 

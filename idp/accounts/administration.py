@@ -5,6 +5,7 @@ from typing import Literal
 
 from idp import audit
 from idp.accounts import email_address
+from idp.sessions import browser_session
 from idp.storage import accounts, email_addresses, enrolments
 from idp.storage.accounts import Account
 from idp.storage.database import Transaction
@@ -45,6 +46,9 @@ async def enable(tx: Transaction, *, account_id: str, now: datetime, actor: str 
 async def delete(tx: Transaction, *, account_id: str, now: datetime, actor: str | None = None) -> bool:
     """Delete an account and what is known of its person, for good; False when it was gone already."""
     await enrolments.end_of_account(tx, account_id=account_id, now=now)
+    # Before the sessions' rows are gone, and with them all knowledge of the apps that must hear of it.
+    await accounts.lock(tx, account_id=account_id)
+    await browser_session.end_all(tx, account_id=account_id, now=now)
     if not await accounts.erase(tx, account_id=account_id, now=now):
         return False
     await audit.record(tx, "account_deleted", account_id=account_id, actor=actor, now=now)
@@ -73,6 +77,7 @@ async def _set_status(
     await enrolments.end_of_account(tx, account_id=account_id, now=now)
     if not await accounts.set_status(tx, account_id=account_id, status=status, now=now):
         return False
+    await browser_session.end_all(tx, account_id=account_id, now=now)
     event = "account_disabled" if status == "disabled" else "account_enabled"
     await audit.record(tx, event, account_id=account_id, actor=actor, now=now)
     return True

@@ -18,6 +18,7 @@ class SignedInForm:
     """A form that a signed-in person sent from one of our own pages."""
 
     session: BrowserSession
+    browser_sha256: bytes
     fields: Parameters
 
 
@@ -42,7 +43,7 @@ class SignedInForms:
                 status=401,
                 next_step=NextStep("Sign in", "/login"),
             )
-        return SignedInForm(session=session, fields=fields)
+        return SignedInForm(session=session, browser_sha256=browser.sha256, fields=fields)
 
 
 def require_fresh(session: BrowserSession, *, now: datetime) -> None:

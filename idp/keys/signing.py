@@ -19,6 +19,7 @@ from idp.keys.keyring import ALGORITHM, Keyring
 
 ID_TOKEN_TYP = "JWT"  # noqa: S105 - RFC 7519 §5.1: the kind of a plain JWT, no password
 ACCESS_TOKEN_TYP = "at+jwt"  # noqa: S105 - RFC 9068 §2.1: the kind of a JWT access token, no password
+LOGOUT_TOKEN_TYP = "logout+jwt"  # noqa: S105 - Back-Channel Logout §2.4: the kind of a logout token, no password
 
 _RS256 = RSAAlgorithm(RSAAlgorithm.SHA256)
 _JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)

@@ -10,6 +10,7 @@ from email.policy import SMTP, SMTPUTF8
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from idp import resources
+from idp.notifications.delivery import Refused
 from idp.settings import SettingsError
 
 LONGEST_ADDRESS = 254  # RFC 5321 §4.5.3.1.3: a path of 256 with its angle brackets.
@@ -21,7 +22,7 @@ _ZERO_WIDTH_SPACE = "\u200b"
 _DIRECTION_CHANGES = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-class MailError(Exception):
+class MailError(Refused):
     """This mail cannot be written, now or later: its address or its link is not one."""
 
 

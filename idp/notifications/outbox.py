@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 from idp import opaque_token
 from idp.storage import outbox
 from idp.storage.database import Transaction
+from idp.storage.session_apps import LOGOUT_TOKEN
 
 MailKind = Literal["verify_email", "address_in_use", "reuse_detected", "passkey_added"]
 
@@ -56,10 +57,33 @@ async def enqueue_mail(
     return message_id
 
 
+async def enqueue_logout_token(
+    tx: Transaction, *, client_id: str, account_id: str, session_id: str, now: datetime
+) -> str:
+    """Write to an app, in the transaction that ends a session, that it is over; answer the message's id.
+
+    The token itself is signed when it is sent, so that it is fresh however late the app comes back.
+    """
+    message_id = opaque_token.new_identifier()
+    await outbox.insert(
+        tx,
+        message_id=message_id,
+        kind=LOGOUT_TOKEN,
+        recipient=client_id,
+        payload_encrypted=None,
+        account_id=account_id,
+        session_id=session_id,
+        now=now,
+    )
+    return message_id
+
+
 def unseal_values(message: outbox.Message, *, sealer: Sealer) -> dict[str, str | int]:
     """Answer the values of a waiting mail. Raises ValueError when they were not sealed for it."""
-    sealed = sealer.decrypt(message.payload_encrypted, context=_context(message.id))
-    values: dict[str, str | int] = json.loads(sealed)
+    if message.payload_encrypted is None:
+        raise ValueError("no values were sealed")
+    unsealed = sealer.decrypt(message.payload_encrypted, context=_context(message.id))
+    values: dict[str, str | int] = json.loads(unsealed)
     return values
 
 

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 
 from idp import opaque_token
+from idp.notifications.delivery import Delayed, Refused
 from idp.notifications.mail import OutgoingMail
 from idp.settings import LOOPBACK_NAMES, SettingsError
 
@@ -19,11 +20,11 @@ _PERMANENT = 500  # RFC 5321 §4.2.1: 5yz, the same again would fail the same.
 _DEFAULT_PORTS = {"smtp": 587, "smtps": 465}  # RFC 6409 §3.1, RFC 8314 §3.3
 
 
-class MailDelayed(Exception):  # noqa: N818 - an outcome, named as the log names it
+class MailDelayed(Delayed):
     """The mail could not be handed over now; trying again may succeed."""
 
 
-class MailRefused(Exception):  # noqa: N818 - as above
+class MailRefused(Refused):
     """The mail will never be taken: its recipient or its content was refused."""
 
 

@@ -29,6 +29,7 @@ from idp import audit
 from idp.notifications import outbox
 from idp.notifications.outbox import Sealer
 from idp.oauth.grant_token import PresentedToken
+from idp.sessions import browser_session
 from idp.settings import Tokens
 from idp.storage import accounts, clients, connections, email_addresses, grants
 from idp.storage.database import Transaction
@@ -277,6 +278,7 @@ async def _punish_reuse(
         return
     # Raised once, only from the epoch that this grant saw: a second replay touches nothing newer.
     if await accounts.raise_epoch(tx, account_id=grant.account_id, seen_epoch=grant.account_epoch, now=now):
+        await browser_session.end_all(tx, account_id=grant.account_id, now=now)
         await _tell_the_person(tx, grant, sealer=sealer, now=now)
 
 

@@ -46,9 +46,7 @@ async def start(
     lifetimes: Sessions,
     now: datetime,
 ) -> SignedIn:
-    """Sign the browser in: its earlier session ends, and what waits in it is carried to its new name."""
-    if browser.session:
-        await browser_session.end(tx, browser.session, now=now)
+    """Sign the browser in; what waits in it is carried to its new name."""
     started = await browser_session.start(
         tx,
         Authentication(
@@ -62,6 +60,7 @@ async def start(
         user_agent=browser.user_agent,
         address=browser.address,
         now=now,
+        previous=browser.session,
     )
     # ASVS 7.2.4: whoever planted the browser's cookie holds a value that nothing waits under any more.
     await interactions.rebind(

@@ -1,9 +1,11 @@
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from idp import opaque_token
+from idp.notifications.outbox import enqueue_logout_token
 from idp.settings import Sessions
-from idp.storage import browser_sessions, grants
+from idp.storage import browser_sessions, grants, session_apps
 from idp.storage.browser_sessions import BrowserSession
 from idp.storage.database import Transaction
 
@@ -40,8 +42,13 @@ async def start(
     user_agent: str,
     address: str,
     now: datetime,
+    previous: BrowserSession | None = None,
 ) -> StartedSession:
-    """Sign a browser in: always a new id and a new cookie value, whatever it held before."""
+    """Sign a browser in: always under a new cookie value, whatever it held before.
+
+    `previous` is the session that the browser still has. The same person's goes on, so that proving oneself
+    again to one app signs nobody out of the others; another person's ends.
+    """
     cookie_token = opaque_token.new_token()
     session = BrowserSession(
         id=opaque_token.new_identifier(),
@@ -58,13 +65,43 @@ async def start(
         last_seen_at=now,
         expires_at=now + timedelta(seconds=lifetimes.absolute_lifetime_seconds),
     )
+    if previous and previous.account_id == session.account_id:
+        renewed = await browser_sessions.renew(tx, replace(session, id=previous.id))
+        if renewed:
+            return StartedSession(session=renewed, cookie_token=cookie_token)
+    elif previous:
+        await end(tx, previous, now=now)
     await browser_sessions.insert(tx, session)
     return StartedSession(session=session, cookie_token=cookie_token)
 
 
 async def end(tx: Transaction, session: BrowserSession, *, now: datetime) -> bool:
-    """Sign a browser out and end the grants that live only as long as its session; False when it was over."""
-    ended = await browser_sessions.end(tx, session_id=session.id, account_id=session.account_id, now=now)
+    """Sign a browser out, end the grants that live only as long as its session, and write to its apps.
+
+    False when it was over.
+    """
+    if not await browser_sessions.end(tx, session_id=session.id, account_id=session.account_id, now=now):
+        return False
     # After the session's row is held: a grant being made meanwhile is either seen here or refused.
     await grants.revoke_of_session(tx, session_id=session.id, now=now)
+    await _tell_apps(tx, [session.id], account_id=session.account_id, now=now)
+    return True
+
+
+async def end_all(tx: Transaction, *, account_id: str, now: datetime) -> list[str]:
+    """End every session of an account, which whoever raises its epoch owes to the apps; answer which ended.
+
+    The epoch alone ends the grants, also those that are being made meanwhile.
+    """
+    ended = await browser_sessions.end_all(tx, account_id=account_id, now=now)
+    await _tell_apps(tx, ended, account_id=account_id, now=now)
     return ended
+
+
+async def _tell_apps(tx: Transaction, session_ids: Sequence[str], *, account_id: str, now: datetime) -> None:
+    """Write one logout token for each app of each session; the outbox sends them after the commit."""
+    for app in await session_apps.of_sessions(tx, session_ids=session_ids):
+        if app.backchannel_logout_uri is not None and app.message_id is None:
+            await enqueue_logout_token(
+                tx, client_id=app.client_id, account_id=account_id, session_id=app.session_id, now=now
+            )

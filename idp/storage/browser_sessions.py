@@ -79,6 +79,51 @@ async def end(tx: Transaction, *, session_id: str, account_id: str, now: datetim
     return result.rowcount == 1
 
 
+async def end_all(tx: Transaction, *, account_id: str, now: datetime) -> list[str]:
+    """End every session of an account that is not over; answer which."""
+    result = await tx.execute(
+        sa.update(browser_sessions)
+        .where(browser_sessions.c.account_id == account_id, browser_sessions.c.ended_at.is_(None))
+        .values(ended_at=now)
+        .returning(browser_sessions.c.id)
+    )
+    return sorted(result.scalars())
+
+
+async def renew(tx: Transaction, session: BrowserSession) -> BrowserSession | None:
+    """Put what a new sign-in established into a session that is not over; None when it is.
+
+    Its id and its beginning stay: for the apps it is the same session.
+    """
+    kept = {"id", "account_id", "created_at", "ended_at"}
+    values = {field.name: getattr(session, field.name) for field in fields(session) if field.name not in kept}
+    result = await tx.execute(
+        sa.update(browser_sessions)
+        .where(
+            browser_sessions.c.id == session.id,
+            browser_sessions.c.account_id == session.account_id,
+            browser_sessions.c.ended_at.is_(None),
+        )
+        .values(values)
+        .returning(*_COLUMNS)
+    )
+    row = result.one_or_none()
+    return BrowserSession(*row) if row else None
+
+
+async def ended_of_account(
+    tx: Transaction, *, account_id: str, since: datetime, limit: int
+) -> list[BrowserSession]:
+    """List the account's sessions that were ended after `since`, the latest first."""
+    result = await tx.execute(
+        sa.select(*_COLUMNS)
+        .where(browser_sessions.c.account_id == account_id, browser_sessions.c.ended_at > since)
+        .order_by(browser_sessions.c.ended_at.desc(), browser_sessions.c.id)
+        .limit(limit)
+    )
+    return [BrowserSession(*row) for row in result]
+
+
 async def live_of_account(
     tx: Transaction, *, account_id: str, idle_since: datetime, now: datetime
 ) -> list[BrowserSession]:

@@ -1,5 +1,6 @@
 """The outbox: messages written in the transaction of what they tell, sent afterwards until done."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import datetime
 
@@ -11,12 +12,17 @@ from idp.storage.tables import outbox
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One row of `outbox`. `next_attempt_at` also serves as the lease of the node that is sending it."""
+    """One row of `outbox`. `next_attempt_at` also serves as the lease of the node that is sending it.
+
+    A logout token names its account and session in the open; whatever else a message says is sealed.
+    """
 
     id: str
     kind: str
     recipient: str
-    payload_encrypted: bytes
+    payload_encrypted: bytes | None
+    account_id: str | None
+    session_id: str | None
     attempts: int
     created_at: datetime
     next_attempt_at: datetime
@@ -28,7 +34,15 @@ _COLUMNS = tuple(outbox.c[field.name] for field in fields(Message))
 
 
 async def insert(
-    tx: Transaction, *, message_id: str, kind: str, recipient: str, payload_encrypted: bytes, now: datetime
+    tx: Transaction,
+    *,
+    message_id: str,
+    kind: str,
+    recipient: str,
+    payload_encrypted: bytes | None,
+    account_id: str | None = None,
+    session_id: str | None = None,
+    now: datetime,
 ) -> None:
     """Remember a message to send."""
     await tx.execute(
@@ -37,6 +51,8 @@ async def insert(
             kind=kind,
             recipient=recipient,
             payload_encrypted=payload_encrypted,
+            account_id=account_id,
+            session_id=session_id,
             attempts=0,
             created_at=now,
             next_attempt_at=now,
@@ -44,12 +60,15 @@ async def insert(
     )
 
 
-async def lease(tx: Transaction, *, until: datetime, limit: int, now: datetime) -> list[Message]:
-    """Take waiting messages that are due, for this node alone until `until`."""
+async def lease(
+    tx: Transaction, *, kinds: Collection[str], until: datetime, limit: int, now: datetime
+) -> list[Message]:
+    """Take waiting messages of these kinds that are due, for this node alone until `until`."""
     due = (
         sa.select(outbox.c.id)
-        .where(outbox.c.done_at.is_(None), outbox.c.next_attempt_at <= now)
-        .order_by(outbox.c.next_attempt_at)
+        .where(outbox.c.done_at.is_(None), outbox.c.next_attempt_at <= now, outbox.c.kind.in_(kinds))
+        # The new before the old: many to somebody who does not answer hold up nobody's first attempt.
+        .order_by(outbox.c.attempts, outbox.c.next_attempt_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
         # A CTE that locks is run once; PostgreSQL may run a plain subquery again, past its limit.

@@ -60,6 +60,7 @@ accounts = sa.Table(
     sa.Column("role", sa.Text),
     sa.Column("token_epoch", sa.Integer, nullable=False, server_default="0"),
     sa.Column("notice", _json()),
+    sa.Column("profile", _json()),
     sa.Column("created_at", _instant(), nullable=False),
     sa.Column("updated_at", _instant(), nullable=False),
     sa.CheckConstraint("status IN ('pending', 'active', 'disabled', 'deleted')", name="status"),
@@ -307,7 +308,9 @@ outbox = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("recipient", sa.Text, nullable=False),
-    sa.Column("payload_encrypted", sa.LargeBinary, nullable=False),
+    sa.Column("payload_encrypted", sa.LargeBinary),
+    sa.Column("account_id", sa.Text),
+    sa.Column("session_id", sa.Text, index=True),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("created_at", _instant(), nullable=False),
     sa.Column("next_attempt_at", _instant(), nullable=False),
@@ -319,6 +322,21 @@ sa.Index(
     outbox.c.next_attempt_at,
     postgresql_where=outbox.c.done_at.is_(None),
     sqlite_where=outbox.c.done_at.is_(None),
+)
+
+sign_outs = sa.Table(
+    "sign_outs",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("browser_sha256", sa.LargeBinary, nullable=False),
+    sa.Column("session_id", sa.Text, nullable=False),
+    sa.Column("ended_session_ids", _json(), nullable=False),
+    sa.Column("client_id", sa.Text),
+    sa.Column("return_uri", sa.Text),
+    sa.Column("returns_by_itself", sa.Boolean, nullable=False),
+    sa.Column("created_at", _instant(), nullable=False),
+    sa.Column("expires_at", _instant(), nullable=False, index=True),
+    sa.Column("shown_at", _instant()),
 )
 
 audit_log = sa.Table(

@@ -17,7 +17,6 @@ from idp.accounts.account_passkeys import RemovePasskeyEndpoint, RenamePasskeyEn
 from idp.accounts.account_sessions import (
     EndAllSessionsEndpoint,
     EndSessionEndpoint,
-    SignedOutEndpoint,
     SignOutEndpoint,
 )
 from idp.accounts.email_address import check
@@ -30,7 +29,8 @@ from idp.accounts.signed_in import SignedInForms
 from idp.clients.registry import ClientRegistry
 from idp.keys.encryption import EncryptionAtRest
 from idp.keys.master_key import MasterKey
-from idp.notifications.outbox import unseal_values
+from idp.notifications.outbox import MAIL_VALUES, unseal_values
+from idp.oauth.logout.signed_out import SignedOutEndpoint
 from idp.sessions import browser_session
 from idp.sessions.browser_session import Authentication
 from idp.sessions.cookie import SessionCookies
@@ -131,7 +131,17 @@ class Site:
                 ),
             ),
             route("/recover", RecoverEndpoint(browsers=browsers, pages=pages)),
-            route("/signed-out", SignedOutEndpoint(pages=pages)),
+            route(
+                "/signed-out",
+                SignedOutEndpoint(
+                    database=database,
+                    registry=self.registry,
+                    browsers=browsers,
+                    pages=pages,
+                    issuer=ORIGIN,
+                    clock=clock,
+                ),
+            ),
             route(
                 "/account",
                 AccountPageEndpoint(
@@ -286,7 +296,9 @@ class Site:
     async def mails(self) -> list[Mail]:
         """Take every mail that waits."""
         now = self.clock()
-        waiting = await self.database.transact(outbox.lease, until=now, limit=1000, now=now)
+        waiting = await self.database.transact(
+            outbox.lease, kinds=MAIL_VALUES.keys(), until=now, limit=1000, now=now
+        )
         mails = []
         for message in waiting:
             link = str(unseal_values(message, sealer=self.sealer).get("link", ""))

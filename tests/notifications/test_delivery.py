@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idp.notifications import delivery
-from idp.notifications.delivery import deliver_due, pause_after
+from idp.notifications.delivery import Patience, deliver_due, pause_after
 from idp.notifications.mail import OutgoingMail
+from idp.notifications.mail_sender import MailSender
 from idp.notifications.outbox import MailKind, enqueue_mail
 from idp.notifications.transport import MailDelayed, MailTransport, SmtpServer, SmtpTransport
 from idp.storage import audit_log
@@ -20,6 +21,9 @@ from tests.support.frozen_clock import FrozenClock
 
 SEALER = LabelSealer()
 HOURS_24 = timedelta(hours=24)
+PATIENCE = Patience(
+    first_pause=timedelta(seconds=30), longest_pause=timedelta(hours=1), give_up_after=HOURS_24
+)
 
 
 async def _enqueue(
@@ -37,9 +41,8 @@ async def _enqueue(
 
 
 async def _deliver(database: Database, transport: MailTransport, *, now: datetime, limit: int = 10) -> int:
-    return await deliver_due(
-        database, transport=transport, sealer=SEALER, renderer=open_renderer(), now=now, limit=limit
-    )
+    sender = MailSender(transport=transport, sealer=SEALER, renderer=open_renderer())
+    return await deliver_due(database, sender=sender, now=now, limit=limit)
 
 
 def _to(sink: SmtpSink) -> SmtpTransport:
@@ -301,7 +304,7 @@ async def test_a_server_that_hangs_is_left_in_time(
     monkeypatch.setattr(delivery, "SEND_TIMEOUT", timedelta(seconds=0.05))
     await _enqueue(database, now=clock())
     await _deliver(database, _Hanging(), now=clock())
-    assert await database.read(_row) == (1, False, "delayed: the mail server took too long")
+    assert await database.read(_row) == (1, False, "delayed: the other side took too long")
 
 
 def test_the_lease_outlasts_the_slowest_sending() -> None:
@@ -310,10 +313,15 @@ def test_the_lease_outlasts_the_slowest_sending() -> None:
 
 
 def test_pauses_double_up_to_an_hour() -> None:
-    minutes = [pause_after(attempts, jitter=0.5).total_seconds() / 60 for attempts in range(1, 10)]
+    pauses = [pause_after(attempts, patience=PATIENCE, jitter=0.5) for attempts in range(1, 10)]
+    minutes = [pause.total_seconds() / 60 for pause in pauses]
     assert minutes == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
 
 
 @given(attempts=st.integers(1, 10_000), jitter=st.floats(0, 1))
 def test_pauses_are_spread_and_bounded(attempts: int, jitter: float) -> None:
-    assert timedelta(seconds=22.5) <= pause_after(attempts, jitter=jitter) <= timedelta(minutes=75)
+    assert (
+        timedelta(seconds=22.5)
+        <= pause_after(attempts, patience=PATIENCE, jitter=jitter)
+        <= timedelta(minutes=75)
+    )

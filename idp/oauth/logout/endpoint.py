@@ -10,8 +10,9 @@ from idp.clock import Clock
 from idp.errors import InvalidRequest, NextStep, PageError
 from idp.keys.keyring import Keyring
 from idp.oauth.logout.request import LogoutRequest, read_logout_request
-from idp.sessions import browser_session
+from idp.sessions import browser_session, sign_out
 from idp.sessions.cookie import SessionCookies
+from idp.sessions.sign_out import ReturnPath
 from idp.settings import Settings
 from idp.storage import accounts
 from idp.storage.browser_sessions import BrowserSession
@@ -95,8 +96,14 @@ class LogoutEndpoint:
         if session is not None:
             if not is_confirmed and not _is_about(asked, session):
                 return await self._ask(request, parameters, asked, session)
-            await self._database.transact(sign_out, session, asked, now=now)
-        response = self._goodbye(asked)
+            browser = self._browsers.identify(request)
+            address = await self._database.transact(
+                end_session, session, asked, browser_sha256=browser.sha256, now=now
+            )
+            response: Response = RedirectResponse(address, status_code=303)
+            self._browsers.remember(response, browser)
+        else:
+            response = self._goodbye(asked)
         self._sessions.take_back(response)
         return response
 
@@ -118,18 +125,14 @@ class LogoutEndpoint:
         )
 
     def _goodbye(self, asked: LogoutRequest) -> Response:
-        target = asked.post_logout_redirect_uri
-        if target is not None and asked.has_valid_hint:
-            if asked.state is None:
-                return RedirectResponse(target, status_code=303)
-            separator = "&" if "?" in target else "?"
-            return RedirectResponse(
-                f"{target}{separator}{urlencode({'state': asked.state})}", status_code=303
-            )
+        """Nobody is signed in here: there is nothing to end and nobody to tell."""
+        path = return_path(asked)
+        if path is not None and path.is_automatic:
+            return RedirectResponse(path.uri, status_code=303)
         return_to = None
-        if target is not None and asked.client is not None:
-            return_to = {"label": f"Back to {asked.client.metadata.client_name}", "href": target}
-        return self._pages.render("signed_out.html", {"apps": [], "frames": [], "return_to": return_to})
+        if path is not None and asked.client is not None:
+            return_to = {"label": f"Back to {asked.client.metadata.client_name}", "href": path.uri}
+        return self._pages.render("signed_out.html", {"apps": [], "return_to": return_to, "again": None})
 
 
 class LogoutConfirmEndpoint:
@@ -142,8 +145,10 @@ class LogoutConfirmEndpoint:
         return await self._logout.confirm(request)
 
 
-async def sign_out(tx: Transaction, session: BrowserSession, asked: LogoutRequest, *, now: datetime) -> None:
-    """End the session and what lives only as long as it."""
+async def end_session(
+    tx: Transaction, session: BrowserSession, asked: LogoutRequest, *, browser_sha256: bytes, now: datetime
+) -> str:
+    """End the session and what lives only as long as it; answer where the browser goes."""
     if await browser_session.end(tx, session, now=now):
         await audit.record(
             tx,
@@ -152,6 +157,28 @@ async def sign_out(tx: Transaction, session: BrowserSession, asked: LogoutReques
             client_id=asked.client.id if asked.client else None,
             now=now,
         )
+    return await sign_out.next_address(
+        tx,
+        browser_sha256=browser_sha256,
+        session_id=session.id,
+        ended_session_ids=[session.id],
+        return_path=return_path(asked),
+        now=now,
+    )
+
+
+def return_path(asked: LogoutRequest) -> ReturnPath | None:
+    """Say where the app wants the browser back, and whether it goes there without being asked.
+
+    RP-Initiated Logout §3: `state` comes back with the browser. Without a valid hint anybody may have sent
+    the person, so that they go back by a link of their own will, and nothing is handed over.
+    """
+    uri = asked.post_logout_redirect_uri
+    if uri is None or asked.client is None:
+        return None
+    if asked.has_valid_hint and asked.state is not None:
+        uri += ("&" if "?" in uri else "?") + urlencode({"state": asked.state})
+    return ReturnPath(client_id=asked.client.id, uri=uri, is_automatic=asked.has_valid_hint)
 
 
 def _unreadable(error: InvalidRequest) -> PageError:
