@@ -77,7 +77,8 @@ def _serve_in_workers(settings: Settings, sockets: list[socket], *, workers: int
     )
     supervisor = Multiprocess(config, sockets=sockets)
     supervisor.run()
-    if any(process.exitcode for process in supervisor.processes):
+    # A worker that was told to stop ends by that signal, which is a negative code.
+    if any(process.exitcode and process.exitcode > 0 for process in supervisor.processes):
         raise Refusal("a worker process failed; the log says why")
 
 

@@ -69,11 +69,15 @@ class IdpProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def wait_for(self, text: str) -> None:
         """Wait until it prints the text."""
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while text not in self.output:
-            assert self._process.poll() is None, f"idp ended at once:\n{self.output}"
+            assert not self.has_ended, f"idp ended at once:\n{self.output}"
             assert time.monotonic() < deadline, f"idp did not get ready:\n{self.output}"
             time.sleep(0.05)
 
