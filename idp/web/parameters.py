@@ -1,4 +1,5 @@
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
 from urllib.parse import parse_qsl
@@ -96,6 +97,7 @@ def parse_json_object(raw: bytes) -> dict[str, Json]:
             object_pairs_hook=_without_duplicates,
             parse_constant=_refuse_constant,
             parse_int=_parse_integer,
+            parse_float=_parse_fraction,
         )
     except ValueError as fault:  # Also JSONDecodeError and UnicodeDecodeError.
         raise InvalidRequest("the body is not valid JSON") from fault
@@ -165,6 +167,14 @@ def _parse_integer(text: str) -> int:
     if len(text) > MAX_INTEGER_DIGITS:
         raise ValueError("number too large")
     return int(text)
+
+
+def _parse_fraction(text: str) -> float:
+    value = float(text)
+    # 1e999 is JSON, and infinity to Python: as little a number as the word Infinity.
+    if not math.isfinite(value):
+        raise ValueError("number too large")
+    return value
 
 
 def _is_clean(value: Json) -> bool:

@@ -9,7 +9,9 @@ from tests.support.node import App, Node, Person, running_node
 
 @pytest.fixture
 async def node(sqlite_url: str, clock: FrozenClock, tmp_path: Path) -> AsyncIterator[Node]:
-    async with running_node(sqlite_url, clock, tmp_path) as running:
+    # A test may send many requests; the limits have tests of their own.
+    generous = {"sign_in": "100000 per minute", "client_failures": "100000 per minute"}
+    async with running_node(sqlite_url, clock, tmp_path, rate_limit=generous) as running:
         yield running
 
 
