@@ -1,7 +1,8 @@
 import logging
 import sys
+import traceback
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 
@@ -12,21 +13,20 @@ MAX_VALUE_LENGTH = 300
 
 def configure(*, log_format: Literal["console", "json"], log_level: str) -> None:
     """Set up the log once for the process: one event a line on standard error."""
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+    renderers: tuple[structlog.typing.Processor, ...] = (
+        (_exception_as_data, _one_line, structlog.processors.JSONRenderer())
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else (
+            _one_line,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_traceback),
+        )
     )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _add_request,
-            structlog.processors.ExceptionRenderer(
-                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-            ),
-            _one_line,
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[log_level.upper()]
@@ -51,6 +51,18 @@ def _one_line(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> Muta
         if isinstance(value, str):
             event[key] = clean(value)
     return event
+
+
+# A traceback never shows local variables: secrets are among them.
+_exception_as_data = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
+
+def _write_traceback(sio: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    """Write a traceback for a person: each line of it clean and marked, so that none looks like an event."""
+    for text in traceback.format_exception(*exc_info):
+        sio.writelines(f"\n    | {clean(line)}" for line in text.splitlines())
 
 
 def clean(text: str) -> str:
