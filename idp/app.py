@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from starlette.routing import BaseRoute, Router
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from idp.accounts.recover import RecoverEndpoint
@@ -32,6 +32,7 @@ from idp.web import client_address, log
 from idp.web.cors import CrossOriginMiddleware
 from idp.web.error_responses import ErrorResponses
 from idp.web.health import LivenessEndpoint, ReadinessEndpoint
+from idp.web.metrics import MetricsEndpoint
 from idp.web.request_context import RequestContextMiddleware
 from idp.web.routing import not_found, route
 from idp.web.security_headers import SecurityHeadersMiddleware
@@ -66,11 +67,10 @@ def build_provider(settings: Settings, *, clock: Clock = system_clock) -> Provid
         finally:
             await lifecycle.stop()
 
-    router = Router(
-        routes=_routes(parts, lifecycle), redirect_slashes=False, default=not_found, lifespan=lifespan
-    )
+    routes = _routes(parts, lifecycle)
+    router = Router(routes=routes, redirect_slashes=False, default=not_found, lifespan=lifespan)
     return Provider(
-        asgi=_behind_middleware(router, parts),
+        asgi=_behind_middleware(router, parts, known_paths=[route.path for route in routes]),
         settings=settings,
         database=parts.database,
         keyring=parts.keyring,
@@ -83,7 +83,7 @@ def create_app() -> ASGIApp:
     return build_provider(load_settings()).asgi
 
 
-def _routes(parts: Parts, lifecycle: Lifecycle) -> list[BaseRoute]:
+def _routes(parts: Parts, lifecycle: Lifecycle) -> list[Route]:
     oauth, passkeys, accounts = OAuthWiring(parts), PasskeysWiring(parts), AccountsWiring(parts)
     metadata = MetadataEndpoint(settings=parts.settings, acr_values=ACR_VALUES)
     readiness = {"database": lifecycle.database_is_well, "keys": lifecycle.keys_are_fresh}
@@ -98,6 +98,7 @@ def _routes(parts: Parts, lifecycle: Lifecycle) -> list[BaseRoute]:
         route("/.well-known/openid-configuration", metadata),
         route("/.well-known/oauth-authorization-server", metadata),
         route("/healthz", LivenessEndpoint()),
+        route("/metrics", MetricsEndpoint(has_own_port=parts.settings.management_port is not None)),
         route("/readyz", ReadinessEndpoint(readiness)),
         # People whom an app sent here.
         route("/authorize", oauth.authorization),
@@ -136,7 +137,7 @@ def _routes(parts: Parts, lifecycle: Lifecycle) -> list[BaseRoute]:
     ]
 
 
-def _behind_middleware(router: ASGIApp, parts: Parts) -> ASGIApp:
+def _behind_middleware(router: ASGIApp, parts: Parts, *, known_paths: list[str]) -> ASGIApp:
     """The outermost comes last: context, then headers, then errors, then the endpoints."""
     app: ASGIApp = ErrorResponses(
         router, pages=parts.pages, client_response=parts.client_response, issuer=parts.settings.issuer
@@ -144,7 +145,7 @@ def _behind_middleware(router: ASGIApp, parts: Parts) -> ASGIApp:
     app = CrossOriginMiddleware(app)
     app = SecurityHeadersMiddleware(app, is_https=parts.settings.is_https)
     trusted = client_address.parse_networks(parts.settings.trusted_proxies)
-    return RequestContextMiddleware(app, trusted=trusted)
+    return RequestContextMiddleware(app, trusted=trusted, known_paths=known_paths)
 
 
 def _lifecycle(parts: Parts) -> Lifecycle:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import structlog
 
+from idp import metrics
 from idp.request_context import request_context
 from idp.storage import audit_log
 from idp.storage.database import Transaction
@@ -44,6 +45,7 @@ async def record(
         request_id=context.request_id if context else None,
         details=dict(details or {}),
     )
+    metrics.count_event(event, outcome=outcome, reason=reason)
     log.info(
         event,
         outcome=outcome,

@@ -1,6 +1,7 @@
 import asyncio
 from functools import partial
 from socket import socket
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import structlog
@@ -9,6 +10,7 @@ import uvloop
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
+from idp import metrics
 from idp.app import build_provider
 from idp.cli import context, server_process
 from idp.cli.context import Refusal
@@ -39,11 +41,15 @@ def serve(
     settings = context.settings_of(ctx)
     _check(settings, workers=workers)
     sockets = server_process.listen(host, port, remedy="choose another with --port")
-    with server_process.alone_on_sqlite(settings):
-        if workers == 1:
-            _serve_here(settings, sockets)
-        else:
-            _serve_in_workers(settings, sockets, workers=workers)
+    with server_process.alone_on_sqlite(settings), TemporaryDirectory(prefix="idp-metrics-") as folder:
+        if workers > 1:
+            # Each worker counts for itself; whoever asks is told the sum.
+            metrics.share_between_workers(folder)
+        with server_process.metrics_apart(settings, host=host):
+            if workers == 1:
+                _serve_here(settings, sockets)
+            else:
+                _serve_in_workers(settings, sockets, workers=workers)
 
 
 def _check(settings: Settings, *, workers: int) -> None:

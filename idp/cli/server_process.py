@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from idp import metrics
 from idp.app import Provider
 from idp.cli.context import Refusal
 from idp.lifecycle import StartupError
@@ -131,6 +132,24 @@ def configuration(
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=graceful_seconds,
     )
+
+
+@contextmanager
+def metrics_apart(settings: Settings, *, host: str) -> Iterator[None]:
+    """Serve `/metrics` on the management port, where one is set."""
+    if settings.management_port is None:
+        yield
+        return
+    try:
+        stop = metrics.serve_apart(address=host, port=settings.management_port)
+    except OSError as fault:
+        raise Refusal(
+            _why(fault, host=host, port=settings.management_port, remedy="set IDP_MANAGEMENT_PORT to another")
+        ) from fault
+    try:
+        yield
+    finally:
+        stop()
 
 
 async def serve(config: uvicorn.Config, sockets: list[socket.socket]) -> None:

@@ -1,10 +1,11 @@
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from idp import metrics
 from idp.opaque_token import random_bytes
 from idp.request_context import RequestContext, request_context
 from idp.web import client_address
@@ -13,6 +14,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("idp.request")
 
 # Crockford's base 32: no letters that read like digits, easy to say on the telephone.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -22,9 +24,12 @@ class RequestContextMiddleware:
     The query string is never logged: codes and links travel there.
     """
 
-    def __init__(self, app: ASGIApp, *, trusted: Sequence[client_address.Network]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, trusted: Sequence[client_address.Network], known_paths: Collection[str]
+    ) -> None:
         self._app = app
         self._trusted = trusted
+        self._known_paths = frozenset(known_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,15 +59,22 @@ class RequestContextMiddleware:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
+            seconds = time.monotonic() - started
+            path = scope["path"] if scope["path"] in self._known_paths else "other"
+            metrics.count_request(method=_known(scope["method"]), path=path, status=status, seconds=seconds)
             if scope["path"] not in _QUIET:
                 log.info(
                     "request",
                     method=scope["method"],
                     path=scope["path"],
                     status=status,
-                    milliseconds=round((time.monotonic() - started) * 1000, 1),
+                    milliseconds=round(seconds * 1000, 1),
                 )
             request_context.reset(token)
+
+
+def _known(method: str) -> str:
+    return method if method in _METHODS else "other"
 
 
 def _new_reference() -> str:

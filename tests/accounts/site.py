@@ -189,7 +189,9 @@ class Site:
             client_response=ClientResponse(pages=self.pages, issuer=ORIGIN),
             issuer=ORIGIN,
         )
-        return RequestContextMiddleware(SecurityHeadersMiddleware(responses, is_https=False), trusted=())
+        return RequestContextMiddleware(
+            SecurityHeadersMiddleware(responses, is_https=False), trusted=(), known_paths=()
+        )
 
     async def visitor(
         self, account_id: str | None = None, *, credential_id: bytes | None = None

@@ -22,4 +22,6 @@ def behind_the_edge(app: ASGIApp) -> ASGIApp:
     )
     client_response = ClientResponse(pages=pages, issuer=ISSUER)
     errors = ErrorResponses(app, pages=pages, client_response=client_response, issuer=ISSUER)
-    return RequestContextMiddleware(SecurityHeadersMiddleware(errors, is_https=True), trusted=())
+    return RequestContextMiddleware(
+        SecurityHeadersMiddleware(errors, is_https=True), trusted=(), known_paths=()
+    )
