@@ -95,6 +95,9 @@ class AccessTokenVerifier:
             raise InvalidTokenError("the token has expired") from fault
         except jwt.PyJWTError as fault:
             raise InvalidTokenError("the token is not valid here") from fault
+        # RFC 9449 §7.2: a token that is bound to a key is worth nothing without proof of that key.
+        if "cnf" in claims:
+            raise InvalidTokenError("the token is bound to a key and needs a proof")
         return claims
 
 

@@ -50,6 +50,7 @@ async def test_the_long_form_of_the_type_is_the_same_type(issuer: Issuer, browse
         {"iat": None},
         {"jti": None},
         {"nbf": 4_102_444_800},
+        {"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}},
     ],
     ids=lambda changes: "-".join(f"{name}-{value}" for name, value in changes.items()),
 )
