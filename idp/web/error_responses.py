@@ -85,7 +85,10 @@ class ErrorResponses:
     def _authorization(self, failure: AuthorizationError) -> Response:
         error, target = failure.error, failure.target
         _log(error)
-        if target is not None and not isinstance(error, TemporarilyUnavailable | TooManyRequests):
+        # Nothing is wrong with the request: the page can be loaded again, and goes on from there.
+        if isinstance(error, TemporarilyUnavailable | TooManyRequests):
+            return self._waiting(error)
+        if target is not None:
             return self._client_response.to(
                 target, {"error": error.code, "error_description": allowed_text(error.description)}
             )

@@ -6,14 +6,13 @@ from idp.web.browser import Browsers
 from idp.web.client_response import ClientResponse
 from idp.web.error_responses import ErrorResponses
 from idp.web.pages import Pages
-from idp.web.request_context import RequestContextMiddleware
 from idp.web.security_headers import SecurityHeadersMiddleware
 from idp.web.static_files import StaticFiles
 from tests.support.node import ISSUER
 
 
 def behind_the_edge(app: ASGIApp) -> ASGIApp:
-    """Wrap an application as `idp.app` wraps the router."""
+    """Wrap an application in errors and headers, as `idp.app` wraps the router."""
     pages = Pages(
         browsers=Browsers(csrf_key=b"c" * 32, origin=ISSUER, is_https=True),
         static_files=StaticFiles(),
@@ -22,6 +21,4 @@ def behind_the_edge(app: ASGIApp) -> ASGIApp:
     )
     client_response = ClientResponse(pages=pages, issuer=ISSUER)
     errors = ErrorResponses(app, pages=pages, client_response=client_response, issuer=ISSUER)
-    return RequestContextMiddleware(
-        SecurityHeadersMiddleware(errors, is_https=True), trusted=(), known_paths=()
-    )
+    return SecurityHeadersMiddleware(errors, is_https=True)
