@@ -71,7 +71,8 @@ def _policy(*, form_targets: tuple[str, ...], frame_targets: tuple[str, ...]) ->
 def _source(uri: str) -> str:
     """Spell a URI as a source expression: its origin, or its scheme where it has no host."""
     parts = urlsplit(uri)
-    if parts.scheme in {"http", "https"}:
+    # CSP3 §2.3.1 (host-char) knows no brackets: an IPv6 address can only be named by its scheme.
+    if parts.scheme in {"http", "https"} and "[" not in parts.netloc:
         return f"{parts.scheme}://{parts.netloc}"
     return f"{parts.scheme}:"
 

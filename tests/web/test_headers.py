@@ -53,6 +53,27 @@ async def answers(node: Node, app: App, person: Person) -> dict[str, httpx.Respo
     }
 
 
+@pytest.mark.parametrize(
+    ("redirect_uri", "source"),
+    [
+        ("https://app.example:8443/cb", "https://app.example:8443"),
+        ("http://127.0.0.1:51004/cb", "http://127.0.0.1:51004"),
+        # CSP3 §2.3.1 (host-char) has no brackets: browsers pass such a source over.
+        ("http://[::1]:51004/cb", "http:"),
+        ("com.example.app:/cb", "com.example.app:"),
+    ],
+)
+async def test_a_forms_target_is_named_so_that_browsers_understand_it(
+    node: Node, person: Person, redirect_uri: str, source: str
+) -> None:
+    app = await node.app(application_type="native", redirect_uris=[redirect_uri])
+
+    page = await open_consent(node, app, person)
+
+    policy = page.response.headers["content-security-policy"]
+    assert policy.split("form-action ")[1].split(";")[0] == f"'self' {source}"
+
+
 def raising(error: BaseException) -> ASGIApp:
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise error
