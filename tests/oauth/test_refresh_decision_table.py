@@ -336,11 +336,12 @@ async def test_parallel_rotations_make_one_generation_and_one_successor(
 ) -> None:
     first = await node.tokens(app, person)
 
-    responses = await asyncio.gather(*(node.refresh(app, first["refresh_token"]) for _ in range(32)))
+    responses = await asyncio.gather(*(node.refresh(app, first["refresh_token"]) for _ in range(64)))
 
     successors = {r.json()["refresh_token"] for r in responses if r.status_code == 200}
     assert len(successors) == 1
     assert {r.status_code for r in responses} <= {200, 400}
+    assert (await node.grant(first)).generation == 2
 
 
 async def test_parallel_redemptions_of_one_code_give_at_most_one_family(
@@ -348,6 +349,6 @@ async def test_parallel_redemptions_of_one_code_give_at_most_one_family(
 ) -> None:
     code = await node.code(app, person)
 
-    responses = await asyncio.gather(*(node.redeem(app, code) for _ in range(32)))
+    responses = await asyncio.gather(*(node.redeem(app, code) for _ in range(64)))
 
     assert sum(r.status_code == 200 for r in responses) == 1
