@@ -252,7 +252,7 @@ class PasskeySite:
         return Starlette(
             routes=routes,
             middleware=[
-                Middleware(RequestContextMiddleware, trusted=()),
+                Middleware(RequestContextMiddleware, trusted=(), known_paths=()),
                 Middleware(SecurityHeadersMiddleware, is_https=True),
                 Middleware(
                     ErrorResponses,
