@@ -1,10 +1,11 @@
-"""docs/validating-tokens.md: its programs, taken from the page, judge tokens right."""
+"""docs/validating-tokens.md and README.md: their programs, taken from the page, judge tokens right."""
 
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,7 +16,8 @@ from playwright._impl._driver import compute_driver_executable
 from tests.demo.issuer import AUDIENCE, Issuer, new_key
 from tests.support.server_process import ROOT, IdpProcess, running_dev
 
-GUIDE = (ROOT / "docs" / "validating-tokens.md").read_text(encoding="utf-8")
+GUIDE = "docs/validating-tokens.md"
+PROGRAMS = [(GUIDE, "python"), (GUIDE, "js"), ("README.md", "python")]
 # Playwright brings a Node.js of its own, so that a machine without one runs these tests too.
 NODE = compute_driver_executable()[0]
 
@@ -42,18 +44,28 @@ for (const token of process.argv.slice(2)) {
 }
 
 
-def program(language: str, *, issuer: str, audience: str) -> str:
+@dataclass(frozen=True)
+class Program:
+    """A program on a page."""
+
+    page: str
+    language: str
+
+
+def program(chosen: Program, *, issuer: str, audience: str) -> str:
     """The page's program, for another issuer and API, with a caller for tests behind it."""
-    found = re.search(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
+    page = (ROOT / chosen.page).read_text(encoding="utf-8")
+    found = re.search(rf"```{chosen.language}\n(.*?)```", page, re.DOTALL)
     assert found
     ours = found[1].replace("https://id.example.com", issuer).replace("https://api.example.com", audience)
-    return ours + CALLERS[language]
+    return ours + CALLERS[chosen.language]
 
 
-def judge_with(language: str, *, issuer: str, audience: str, folder: Path) -> Judge:
-    file = folder / ("api.mjs" if language == "js" else "api.py")
-    file.write_text(program(language, issuer=issuer, audience=audience), encoding="utf-8")
-    interpreter = str(NODE) if language == "js" else sys.executable
+def judge_with(chosen: Program, *, issuer: str, audience: str, folder: Path) -> Judge:
+    is_node = chosen.language == "js"
+    file = folder / ("api.mjs" if is_node else "api.py")
+    file.write_text(program(chosen, issuer=issuer, audience=audience), encoding="utf-8")
+    interpreter = str(NODE) if is_node else sys.executable
 
     def judge(tokens: list[str]) -> list[str]:
         answer = subprocess.run(
@@ -65,16 +77,15 @@ def judge_with(language: str, *, issuer: str, audience: str, folder: Path) -> Ju
     return judge
 
 
-@pytest.fixture(params=["python", "js"])
-def language(request: pytest.FixtureRequest) -> str:
-    chosen: str = request.param
-    return chosen
+@pytest.fixture(params=PROGRAMS, ids=lambda program: f"{program[1]}-{program[0]}")
+def chosen(request: pytest.FixtureRequest) -> Program:
+    return Program(*request.param)
 
 
 def test_the_programs_accept_a_right_token_and_refuse_each_wrong_one(
-    issuer: Issuer, language: str, tmp_path: Path
+    issuer: Issuer, chosen: Program, tmp_path: Path
 ) -> None:
-    judge = judge_with(language, issuer=issuer.address, audience=AUDIENCE, folder=tmp_path)
+    judge = judge_with(chosen, issuer=issuer.address, audience=AUDIENCE, folder=tmp_path)
     right = [
         issuer.access_token(),
         issuer.access_token(typ="application/at+jwt"),
@@ -102,7 +113,7 @@ def test_the_programs_accept_a_right_token_and_refuse_each_wrong_one(
     assert [answer.split()[0] for answer in answers[len(right) :]] == ["refused"] * len(wrong), answers
 
 
-def test_the_programs_accept_what_a_running_server_issues(language: str, tmp_path: Path) -> None:
+def test_the_programs_accept_what_a_running_server_issues(chosen: Program, tmp_path: Path) -> None:
     audience = "https://orders.example.com"
     with running_dev(tmp_path) as dev:
         registered = IdpProcess(
@@ -120,7 +131,7 @@ def test_the_programs_accept_what_a_running_server_issues(language: str, tmp_pat
         )
         assert answer.status_code == 200, answer.text
         token = answer.json()["access_token"]
-        judge = judge_with(language, issuer=dev.issuer, audience=audience, folder=tmp_path)
+        judge = judge_with(chosen, issuer=dev.issuer, audience=audience, folder=tmp_path)
         assert judge([token]) == [f"for {printed['client_id']}"]
-        another = judge_with(language, issuer=dev.issuer, audience="https://other.example", folder=tmp_path)
+        another = judge_with(chosen, issuer=dev.issuer, audience="https://other.example", folder=tmp_path)
         assert another([token])[0].startswith("refused")
