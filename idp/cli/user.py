@@ -3,9 +3,10 @@ from typing import Annotated
 
 import typer
 
-from idp.accounts import administration, display_name, email_address, enrolment_link
+from idp.accounts import administration, display_name, email_address, enrolment_link, person
 from idp.accounts.administration import ROLES, Role
 from idp.accounts.email_address import EmailAddressText
+from idp.accounts.profile import ProfileError
 from idp.cli import context
 from idp.cli.context import ACTOR, Opened, Refusal
 from idp.storage import accounts, credentials, email_addresses
@@ -38,6 +39,16 @@ def _read_role(text: str) -> Role:
     if role is None:
         raise typer.BadParameter(f"give one of {', '.join(ROLES)}")
     return role
+
+
+def _read_claims(assignments: list[str]) -> dict[str, str]:
+    claims: dict[str, str] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or name in claims:
+            raise typer.BadParameter("give each claim once, as name=value", param_hint="--claim")
+        claims[name] = text
+    return claims
 
 
 User = Annotated[
@@ -140,12 +151,55 @@ def show(ctx: typer.Context, user: User, *, as_json: Json = False) -> None:
         account = await _require(tx, user)
         addresses = await email_addresses.of_account(tx, account_id=account.id)
         passkeys = await credentials.of_account(tx, account_id=account.id)
-        return _spelt(account, addresses) | {"passkeys": _spelt_passkeys(passkeys, as_json=as_json)}
+        profile = account.profile or {}
+        return (
+            _spelt(account, addresses)
+            | ({"profile": profile} if as_json else _flat(profile))
+            | {"passkeys": _spelt_passkeys(passkeys, as_json=as_json)}
+        )
 
     async def act(opened: Opened) -> dict[str, object]:
         return await opened.database.read(read)
 
     (context.print_json if as_json else context.print_fields)(context.run(ctx, act))
+
+
+@app.command(
+    epilog="Example: idp user update ada@example.com --claim locale=en-GB --claim address.country=GB"
+)
+def update(
+    ctx: typer.Context,
+    user: User,
+    *,
+    name: Annotated[
+        str | None, typer.Option("--name", parser=_read_name, help="The name that apps and people see.")
+    ] = None,
+    claim: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A claim of OIDC Core 5.1 (address.country for a part of the address); no value removes it. "
+            "Repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Change what is known of a user, and told to the apps that they allowed."""
+    claims = _read_claims(claim or [])
+    if name is None and not claims:
+        raise typer.BadParameter("give --name or --claim")
+
+    async def change(tx: Transaction, *, now: datetime) -> None:
+        account = await _require(tx, user)
+        await person.change(tx, account_id=account.id, name=name, claims=claims, now=now, actor=ACTOR)
+
+    async def act(opened: Opened) -> None:
+        await opened.database.transact(change, now=opened.clock())
+
+    try:
+        context.run(ctx, act)
+    except ProfileError as fault:
+        raise Refusal(str(fault)) from fault
+    typer.echo(f"{user} is updated.")
 
 
 @app.command(epilog="Example: idp user disable ada@example.com")
@@ -257,6 +311,13 @@ def _spelt(account: Account, addresses: list[EmailAddress]) -> dict[str, object]
         "email_verified": bool(addresses) and addresses[0].verified_at is not None,
         "created_at": account.created_at.isoformat(timespec="seconds"),
     }
+
+
+def _flat(profile: dict[str, object]) -> dict[str, object]:
+    address = profile.get("address")
+    members = address if isinstance(address, dict) else {}
+    flat = {name: value for name, value in profile.items() if name != "address"}
+    return flat | {f"address.{name}": value for name, value in members.items()}
 
 
 def _spelt_passkeys(passkeys: list[Credential], *, as_json: bool) -> list[object]:

@@ -20,6 +20,7 @@ class Account:
     role: str | None
     token_epoch: int
     notice: dict[str, str] | None
+    profile: dict[str, object] | None
     created_at: datetime
     updated_at: datetime
 
@@ -83,6 +84,13 @@ async def rename(tx: Transaction, *, account_id: str, name: str, now: datetime) 
     await tx.execute(sa.update(accounts).where(accounts.c.id == account_id).values(name=name, updated_at=now))
 
 
+async def set_profile(tx: Transaction, *, account_id: str, profile: dict[str, object], now: datetime) -> None:
+    """Change what is known of the person beyond name and address (idp/accounts/profile.py)."""
+    await tx.execute(
+        sa.update(accounts).where(accounts.c.id == account_id).values(profile=profile or None, updated_at=now)
+    )
+
+
 async def raise_epoch(tx: Transaction, *, account_id: str, seen_epoch: int, now: datetime) -> bool:
     """End every grant, session and interaction of the account; False when someone did since `seen_epoch`."""
     result = await tx.execute(
@@ -129,7 +137,9 @@ async def erase(tx: Transaction, *, account_id: str, now: datetime) -> bool:
     if not await set_status(tx, account_id=account_id, status="deleted", now=now):
         return False
     await tx.execute(
-        sa.update(accounts).where(accounts.c.id == account_id).values(name="", role=None, notice=None)
+        sa.update(accounts)
+        .where(accounts.c.id == account_id)
+        .values(name="", role=None, notice=None, profile=None)
     )
     for table in (credentials, email_addresses, browser_sessions, connections):
         await tx.execute(sa.delete(table).where(table.c.account_id == account_id))

@@ -175,3 +175,46 @@ def test_every_command_helps_with_an_example(idp: Idp, command: str) -> None:
     helped = idp("user", command, "--help")
     assert helped.code == 0
     assert f"Example: idp user {command}" in helped.out
+
+
+def test_update_changes_what_is_known_of_a_person(idp: Idp) -> None:
+    idp("user", "invite", "ada@example.com", "--name", "Ada")
+    updated = idp(
+        *("user", "update", "ada@example.com", "--name", "Ada Lovelace"),
+        *("--claim", "birthdate=1815-12-10", "--claim", "address.country=GB"),
+        *("--claim", "phone_number=+442071838750", "--claim", "phone_number_verified=true"),
+    )
+    assert updated.code == 0
+    shown = idp("user", "show", "ada@example.com", "--json").json
+    assert shown["name"] == "Ada Lovelace"
+    assert shown["profile"] == {
+        "birthdate": "1815-12-10",
+        "address": {"country": "GB"},
+        "phone_number": "+442071838750",
+        "phone_number_verified": True,
+    }
+    assert "birthdate: 1815-12-10" in idp("user", "show", "ada@example.com").out
+
+    assert idp("user", "update", "ada@example.com", "--claim", "birthdate=").code == 0
+    assert "birthdate" not in idp("user", "show", "ada@example.com", "--json").json["profile"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ((), 2),
+        (("--claim", "birthdate"), 2),
+        (("--claim", "gender=female", "--claim", "gender=male"), 2),
+        (("--name", "x" * 65), 2),
+        (("--claim", "birthdate=yesterday"), 1),
+        (("--claim", "sub=somebody"), 1),
+        (("--claim", "gender=female", "--claim", "email=eve@example.com"), 1),
+    ],
+)
+def test_update_refuses_what_a_claim_cannot_be(idp: Idp, arguments: tuple[str, ...], code: int) -> None:
+    idp("user", "invite", "ada@example.com", "--name", "Ada")
+    before = idp("user", "show", "ada@example.com", "--json").json
+    refused = idp("user", "update", "ada@example.com", *arguments)
+    assert refused.code == code
+    assert "Traceback" not in refused.err
+    assert idp("user", "show", "ada@example.com", "--json").json == before

@@ -33,6 +33,7 @@ async def test_an_account_begins_pending_and_is_read_as_written(database: Databa
         role="owner",
         token_epoch=0,
         notice=None,
+        profile=None,
         created_at=NOON,
         updated_at=NOON,
     )
