@@ -130,6 +130,12 @@ class AccountSelectionRequired(OAuthError):
     code = "account_selection_required"
 
 
+class UnmetAuthenticationRequirements(OAuthError):
+    """OpenID Connect Core Error Code unmet_authentication_requirements 1.0."""
+
+    code = "unmet_authentication_requirements"
+
+
 class RequestNotSupported(OAuthError):
     """OIDC Core §3.1.2.6: request objects are not offered."""
 

@@ -24,6 +24,7 @@ from idp.oauth.token.endpoint import TokenEndpoint
 from idp.oauth.token.response import TokenResponses
 from idp.parts import Parts
 from idp.passkeys import relying_party
+from idp.passkeys.authentication_strength import ACR_VALUES
 from idp.passkeys.endpoints.addition import Addition, AdditionOptions
 from idp.passkeys.endpoints.authentication import Authentication, AuthenticationOptions
 from idp.passkeys.endpoints.browser_sign_in import BrowserSignIn
@@ -56,7 +57,10 @@ class OAuthWiring:
                 origins=parts.origins,
                 issuer=parts.settings.issuer,
             ),
+            registry=parts.registry,
+            keyring=parts.keyring,
             origins=parts.origins,
+            issuer=parts.settings.issuer,
             clock=parts.clock,
         )
         self.introspection = IntrospectionEndpoint(
@@ -100,6 +104,7 @@ class OAuthWiring:
             keys=parts.grant_keys,
             rate_limiter=parts.rate_limiter,
             settings=parts.settings,
+            acr_ranking=ACR_VALUES,
             clock=parts.clock,
         )
         self.consent = ConsentEndpoint(

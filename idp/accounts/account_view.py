@@ -18,8 +18,10 @@ from idp.storage.session_apps import SessionApp
 _UNKNOWN_APP = "An app that is no longer registered"
 _SCOPES = {
     "openid": "Know that it is you",
-    "profile": "See your name",
+    "profile": "See your name and profile, such as picture, birthday and language",
     "email": "See your e-mail address",
+    "address": "See your postal address",
+    "phone": "See your phone number",
     "offline_access": "Stay connected while you are away",
 }
 

@@ -18,6 +18,8 @@ from idp.keys.compact_jws import TokenError, UnverifiedJws, take_apart, whole_se
 from idp.keys.keyring import ALGORITHM, Keyring
 
 ID_TOKEN_TYP = "JWT"  # noqa: S105 - RFC 7519 §5.1: the kind of a plain JWT, no password
+# RFC 8725 §3.11: a kind of its own, so that nobody takes it for an ID Token; none is registered.
+USERINFO_TYP = "userinfo+jwt"
 ACCESS_TOKEN_TYP = "at+jwt"  # noqa: S105 - RFC 9068 §2.1: the kind of a JWT access token, no password
 LOGOUT_TOKEN_TYP = "logout+jwt"  # noqa: S105 - Back-Channel Logout §2.4: the kind of a logout token, no password
 

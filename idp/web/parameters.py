@@ -53,6 +53,16 @@ class Parameters:
         """Answer every value of a parameter that may be repeated (RFC 8707 §2: resource)."""
         return tuple(self._values.get(name, ()))
 
+    def get_json(self, name: str) -> dict[str, Json] | None:
+        """Read a parameter whose value is a JSON object, as strictly as a body; raises InvalidRequest."""
+        value = self.get(name)
+        if value is None:
+            return None
+        try:
+            return parse_json_object(value.encode())
+        except InvalidRequest as fault:
+            raise InvalidRequest(f"{name} must be one JSON object: {fault.description}") from fault
+
     def repeated(self, *, except_for: str) -> str | None:
         """Name a parameter that is repeated and must not be."""
         return next((n for n, values in self._values.items() if len(values) > 1 and n != except_for), None)

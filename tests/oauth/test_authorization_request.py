@@ -474,7 +474,7 @@ async def test_unknown_scopes_are_passed_over_and_known_ones_not_registered_are_
 ) -> None:
     app = await node.app(first_party=True, scope="openid email")
 
-    tokens = await node.tokens(app, person, scope="openid address xyz email openid")
+    tokens = await node.tokens(app, person, scope="openid addresses xyz email openid")
     assert tokens["scope"] == "openid email"
 
     assert_redirected_error(await changed(node, app, person, scope="openid profile"), "invalid_scope")

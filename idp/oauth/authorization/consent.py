@@ -11,7 +11,7 @@ from idp.clients.client import Client
 from idp.clients.registry import ClientRegistry
 from idp.clock import Clock
 from idp.errors import InvalidRequest, NextStep, PageError
-from idp.oauth.tokens import scope
+from idp.oauth.authorization import request as authorization_request
 from idp.sessions.cookie import SessionCookies
 from idp.storage import accounts, connections, email_addresses, interactions
 from idp.storage.browser_sessions import BrowserSession
@@ -19,15 +19,17 @@ from idp.storage.database import Database, Transaction
 from idp.storage.interactions import Interaction
 from idp.web.browser import CSRF_FIELD, Browser, Browsers
 from idp.web.pages import Pages
-from idp.web.parameters import form_parameters, query_parameters
+from idp.web.parameters import Parameters, form_parameters, query_parameters
 from idp.web.rate_limit import RateLimiter
 
 _INTERACTION_ID = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 # What each scope means to the person who is asked.
 _WORDS = {
     "openid": "Know that it is you, each time you come back",
-    "profile": "See your name",
+    "profile": "See your name and profile, such as picture, birthday and language",
     "email": "See your e-mail address",
+    "address": "See your postal address",
+    "phone": "See your phone number",
     "offline_access": "Stay signed in when you are not using the app",
 }
 
@@ -179,8 +181,9 @@ async def record_answer(
 
 
 def _requested_scopes(interaction: Interaction, client: Client) -> tuple[str, ...]:
-    requested = scope.parse(interaction.parameters.get("scope"))
-    return scope.allow(requested, registered=client.metadata.scopes)
+    parameters = Parameters(authorization_request.from_parameters(interaction.parameters))
+    wanted = authorization_request.wanted(parameters, registered=client.metadata.scopes)
+    return wanted.told_scopes
 
 
 def _continuation(interaction_id: str | None) -> NextStep | None:

@@ -1,11 +1,18 @@
 """What an authorization request still needs, decided afresh each time it comes by."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from idp.errors import AccessDenied, ConsentRequired, LoginRequired, OAuthError
+from idp.errors import (
+    AccessDenied,
+    ConsentRequired,
+    LoginRequired,
+    OAuthError,
+    UnmetAuthenticationRequirements,
+)
+from idp.oauth.authorization import acr
 from idp.oauth.authorization.request import AuthorizationRequest
 from idp.storage.browser_sessions import BrowserSession
 from idp.storage.interactions import Interaction
@@ -28,7 +35,8 @@ class Situation:
     interaction: Interaction | None
     allowed_scopes: Collection[str]
     is_first_party: bool
-    hinted_account: str | None
+    hinted_accounts: Collection[str] | None
+    acr_ranking: Sequence[str]
     now: datetime
 
 
@@ -37,9 +45,15 @@ def decide(request: AuthorizationRequest, situation: Situation) -> Step | OAuthE
     if situation.interaction is not None and situation.interaction.denied_at is not None:
         return AccessDenied("the person refused")
     session = situation.session
+    # Before anyone is troubled: no sign-in here could ever do.
+    if request.is_acr_essential and set(situation.acr_ranking).isdisjoint(request.acr_values):
+        return UnmetAuthenticationRequirements("none of the acr values asked for is offered here")
     # OIDC Core §3.1.2.1 (id_token_hint): when somebody else signed in for this request, the client is told.
     if session is not None and _is_another(session, situation) and _signed_in_for(session, situation):
-        return LoginRequired("another person signed in than id_token_hint is about")
+        return LoginRequired("another person signed in than the request is about")
+    if session is not None and _lacks_acr(request, session, situation) and _signed_in_for(session, situation):
+        # OIDC Core §5.5.1.1: an essential acr that was not reached is a failed sign-in.
+        return UnmetAuthenticationRequirements("the sign-in did not reach the acr that the request needs")
     if session is None or _needs_sign_in(request, session, situation):
         # OIDC Core §3.1.2.1: prompt=none never shows a page.
         if "none" in request.prompts:
@@ -57,7 +71,7 @@ def _needs_sign_in(request: AuthorizationRequest, session: BrowserSession, situa
         return True
     if _signed_in_for(session, situation):
         return False
-    if request.prompts & {"login", "select_account", "create"}:
+    if request.prompts & {"login", "select_account", "create"} or _lacks_acr(request, session, situation):
         return True
     # OIDC Core §3.1.2.1: max_age=0 means the same as prompt=login.
     max_age = request.max_age_seconds
@@ -65,8 +79,13 @@ def _needs_sign_in(request: AuthorizationRequest, session: BrowserSession, situa
 
 
 def _is_another(session: BrowserSession, situation: Situation) -> bool:
-    # OIDC Core §3.1.2.1 (id_token_hint): it is about this person or nobody.
-    return situation.hinted_account is not None and situation.hinted_account != session.account_id
+    # OIDC Core §3.1.2.1 (id_token_hint), §5.5.1 (sub): it is about this person or nobody.
+    return situation.hinted_accounts is not None and session.account_id not in situation.hinted_accounts
+
+
+def _lacks_acr(request: AuthorizationRequest, session: BrowserSession, situation: Situation) -> bool:
+    reached = acr.reached(session.acr, ranking=situation.acr_ranking)
+    return request.is_acr_essential and set(reached).isdisjoint(request.acr_values)
 
 
 def _signed_in_for(session: BrowserSession, situation: Situation) -> bool:
@@ -90,4 +109,4 @@ def _needs_consent(request: AuthorizationRequest, session: BrowserSession, situa
         return True
     if situation.is_first_party:
         return False
-    return not set(request.scopes) <= set(situation.allowed_scopes)
+    return not set(request.told_scopes) <= set(situation.allowed_scopes)

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
@@ -60,6 +61,7 @@ class AuthorizationEndpoint:
         keys: GrantTokenKeys,
         rate_limiter: RateLimiter,
         settings: Settings,
+        acr_ranking: Sequence[str],
         clock: Clock,
     ) -> None:
         self._database = database
@@ -73,6 +75,7 @@ class AuthorizationEndpoint:
         self._keys = keys
         self._rate_limiter = rate_limiter
         self._settings = settings
+        self._acr_ranking = acr_ranking
         self._clock = clock
 
     async def get(self, request: Request) -> Response:
@@ -136,6 +139,7 @@ class AuthorizationEndpoint:
                     client=received.client,
                     session=session,
                     interaction=received.interaction,
+                    acr_ranking=self._acr_ranking,
                 ),
                 keys=self._keys,
                 rules=self._settings.tokens,
@@ -160,20 +164,25 @@ class AuthorizationEndpoint:
             interaction=received.interaction,
             allowed_scopes=connection.scopes if connection else (),
             is_first_party=received.client.is_first_party,
-            hinted_account=self._hinted_account(received.request),
+            hinted_accounts=self._hinted_accounts(received.request),
+            acr_ranking=self._acr_ranking,
             now=now,
         )
 
-    def _hinted_account(self, request: AuthorizationRequest) -> str | None:
+    def _hinted_accounts(self, request: AuthorizationRequest) -> frozenset[str] | None:
+        """Answer whom alone the request is about, if it says."""
         if request.id_token_hint is None:
-            return None
+            return request.claims.subjects
         try:
             claims = signing.verify_id_token_hint(
                 request.id_token_hint, keyring=self._keyring, issuer=self._settings.issuer
             )
         except TokenError as error:
             raise InvalidRequest("id_token_hint is no ID Token of ours", detail=str(error)) from error
-        return str(claims.get("sub"))
+        hinted = frozenset({str(claims.get("sub"))})
+        if request.claims.subjects is not None and hinted.isdisjoint(request.claims.subjects):
+            raise InvalidRequest("id_token_hint and claims are about different people")
+        return hinted
 
     async def _refuse(self, error: OAuthError, received: Received, *, now: datetime) -> Response:
         if received.interaction is not None:

@@ -1,14 +1,16 @@
 """Issuing a code: the birth of a grant."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from idp.clients.client import Client
 from idp.oauth import grant_token
+from idp.oauth.authorization import acr
 from idp.oauth.authorization.request import AuthorizationRequest
 from idp.oauth.grant_token import GrantTokenKeys
-from idp.oauth.tokens import scope
+from idp.oauth.tokens import claims, scope
 from idp.settings import Tokens
 from idp.storage import connections, grants, interactions
 from idp.storage.browser_sessions import BrowserSession
@@ -25,6 +27,7 @@ class Issuing:
     client: Client
     session: BrowserSession
     interaction: Interaction | None
+    acr_ranking: Sequence[str]
 
 
 async def issue_code(
@@ -66,10 +69,10 @@ async def issue_code(
         nonce=request.nonce,
         scope=" ".join(request.scopes),
         resources=list(request.resources),
-        claims=None,
+        claims=claims.of_request(userinfo=request.claims.userinfo, id_token=request.claims.id_token),
         auth_time=session.auth_time,
         amr=session.amr,
-        acr=session.acr,
+        acr=acr.told(session.acr, asked=request.acr_values, ranking=issuing.acr_ranking),
         proof_key_thumbprint=request.proof_key_thumbprint,
         created_at=now,
         code_expires_at=now + timedelta(seconds=rules.code_lifetime_seconds),
@@ -85,7 +88,7 @@ async def _connection_epoch(tx: Transaction, issuing: Issuing, *, now: datetime)
     epoch = await connections.touch(tx, account_id=account_id, client_id=client_id, now=now)
     if epoch is None and issuing.client.is_first_party:
         # Our own apps ask for no consent; the row still carries the pair's epoch.
-        scopes = list(issuing.request.scopes)
+        scopes = list(issuing.request.told_scopes)
         connection = await connections.allow(
             tx, account_id=account_id, client_id=client_id, scopes=scopes, now=now
         )

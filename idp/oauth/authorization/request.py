@@ -20,6 +20,8 @@ from idp.errors import (
     VerifiedRedirectUri,
 )
 from idp.oauth import pkce
+from idp.oauth.authorization import claims_request
+from idp.oauth.authorization.claims_request import ClaimsRequest
 from idp.oauth.tokens import scope as scopes
 
 Prompt = Literal["none", "login", "consent", "select_account", "create"]
@@ -28,6 +30,7 @@ RESPONSE_MODES: tuple[ResponseMode, ...] = ("query", "form_post")
 
 MAX_STATE_LENGTH = 8192
 MAX_VALUE_LENGTH = 2048
+MAX_CLAIMS_LENGTH = 8192
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _MAX_AGE = re.compile(r"[0-9]{1,9}", re.ASCII)
 # What a request may carry without our reading it any further.
@@ -39,6 +42,9 @@ class ReceivedParameters(Protocol):
 
     def get(self, name: str) -> str | None:
         """Answer a value; raises InvalidRequest when the parameter is repeated."""
+
+    def get_json(self, name: str) -> Mapping[str, object] | None:
+        """Answer a value that is a JSON object; raises InvalidRequest when it is anything else."""
 
     def get_all(self, name: str) -> tuple[str, ...]:
         """Answer every value."""
@@ -59,6 +65,19 @@ class ClientRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a request would let the client know and do."""
+
+    scopes: tuple[str, ...]
+    claims: ClaimsRequest
+
+    @property
+    def told_scopes(self) -> tuple[str, ...]:
+        """The scopes, and those that would release the claims asked for one by one: what consent is about."""
+        return tuple(dict.fromkeys((*self.scopes, *self.claims.scopes)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationRequest:
     """A request that may be granted as far as its own words go."""
 
@@ -72,13 +91,20 @@ class AuthorizationRequest:
     max_age_seconds: int | None
     login_hint: str | None
     id_token_hint: str | None
+    claims: ClaimsRequest
     acr_values: tuple[str, ...]
+    is_acr_essential: bool
     proof_key_thumbprint: str | None
 
     @property
     def is_openid(self) -> bool:
         """Whether an ID Token is asked for."""
         return scopes.OPENID in self.scopes
+
+    @property
+    def told_scopes(self) -> tuple[str, ...]:
+        """What the person is asked about."""
+        return Wanted(scopes=self.scopes, claims=self.claims).told_scopes
 
 
 def redirect_target(parameters: ReceivedParameters, redirect_uri: VerifiedRedirectUri) -> RedirectTarget:
@@ -107,13 +133,15 @@ def validate(
             raise InvalidRequest(f"{name} is too long")
     if len(parameters.get("state") or "") > MAX_STATE_LENGTH:
         raise InvalidRequest("state is too long")
+    asked = wanted(parameters, registered=rules.scopes)
+    claims = asked.claims
     challenge = pkce.check_challenge(
         parameters.get("code_challenge"), parameters.get("code_challenge_method")
     )
     return AuthorizationRequest(
         client_id=client_id,
         target=target,
-        scopes=scopes.allow(scopes.parse(parameters.get("scope")), registered=rules.scopes),
+        scopes=asked.scopes,
         resources=check_resources(parameters.get_all("resource"), rules),
         code_challenge=challenge,
         nonce=parameters.get("nonce"),
@@ -121,9 +149,22 @@ def validate(
         max_age_seconds=_max_age(parameters.get("max_age"), default=rules.default_max_age_seconds),
         login_hint=parameters.get("login_hint"),
         id_token_hint=parameters.get("id_token_hint"),
-        acr_values=tuple((parameters.get("acr_values") or "").split()),
+        claims=claims,
+        # OIDC Core §5.5.1.1: acr_values is the voluntary way of asking.
+        acr_values=claims.acr_values or tuple((parameters.get("acr_values") or "").split()),
+        is_acr_essential=claims.is_acr_essential and bool(claims.acr_values),
         proof_key_thumbprint=_thumbprint(parameters.get("dpop_jkt")),
     )
+
+
+def wanted(parameters: ReceivedParameters, *, registered: Collection[str]) -> Wanted:
+    """Read the scopes and claims that are asked for; raises InvalidScope or InvalidRequest."""
+    allowed = scopes.allow(scopes.parse(parameters.get("scope")), registered=registered)
+    if len(parameters.get("claims") or "") > MAX_CLAIMS_LENGTH:
+        raise InvalidRequest("claims is too long")
+    claims = claims_request.read(parameters.get_json("claims"), registered=registered)
+    # OIDC Core §5.5: the parameter belongs to OpenID Connect; plain OAuth has nowhere to tell claims.
+    return Wanted(scopes=allowed, claims=claims if scopes.OPENID in allowed else claims_request.NOTHING)
 
 
 def check_resources(requested: Collection[str], rules: ClientRules) -> tuple[str, ...]:

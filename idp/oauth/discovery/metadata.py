@@ -14,10 +14,9 @@ from idp.web.cached_document import CachedDocument
 
 _MAX_AGE_SECONDS = 300
 
-CLAIMS = (
-    "sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid",
-    "name", "updated_at", "email", "email_verified",
-)  # fmt: skip
+_PROTOCOL_CLAIMS = ("sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid")
+# Every page fits a small window and a finger; none is for a phone without script (wap).
+_DISPLAYS = ("page", "popup", "touch")
 
 
 def metadata_document(settings: Settings, *, acr_values: tuple[str, ...]) -> dict[str, object]:
@@ -52,15 +51,17 @@ def metadata_document(settings: Settings, *, acr_values: tuple[str, ...]) -> dic
         "grant_types_supported": list(GRANT_TYPES),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [ALGORITHM],
+        "userinfo_signing_alg_values_supported": [ALGORITHM],
         "token_endpoint_auth_methods_supported": list(METHODS),
         "token_endpoint_auth_signing_alg_values_supported": list(client_assertion.ALGORITHMS),
         "code_challenge_methods_supported": ["S256"],
         "dpop_signing_alg_values_supported": list(proof.ALGORITHMS),
         "prompt_values_supported": list(PROMPTS),
         "acr_values_supported": list(acr_values),
-        "claims_supported": list(CLAIMS),
+        "display_values_supported": list(_DISPLAYS),
+        "claims_supported": [*_PROTOCOL_CLAIMS, *scope.claims_of(scope.STANDARD)],
         "claim_types_supported": ["normal"],
-        "claims_parameter_supported": False,
+        "claims_parameter_supported": True,
         "request_parameter_supported": False,
         # OIDC Discovery §3: absent would mean true.
         "request_uri_parameter_supported": False,

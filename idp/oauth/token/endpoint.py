@@ -24,10 +24,11 @@ from idp.oauth.token import authorization_code_grant, refresh_token_grant
 from idp.oauth.token.authenticator import ClientAuthenticator
 from idp.oauth.token.client_credentials_grant import read_client_credentials
 from idp.oauth.token.response import Answer, Asked, TokenResponses
-from idp.oauth.tokens import scope
+from idp.oauth.tokens import claims, scope
 from idp.settings import Settings
 from idp.storage import grants
 from idp.storage.database import Database
+from idp.storage.grants import Grant
 from idp.web.parameters import Parameters, form_parameters
 from idp.web.rate_limit import RateLimiter
 
@@ -119,7 +120,13 @@ class TokenEndpoint:
                 raise InvalidGrant(authorization_code_grant.REFUSAL, detail=settlement.case.name)
             grant = settlement.grant
         return self._responses.of_grant(
-            client, grant, asked, secret=code.token.secret, nonce=grant.nonce, now=now
+            client,
+            grant,
+            asked,
+            secret=code.token.secret,
+            nonce=grant.nonce,
+            person=await self._person(grant),
+            now=now,
         )
 
     async def _refresh(
@@ -140,7 +147,23 @@ class TokenEndpoint:
                 raise InvalidGrant(refresh_token_grant.REFUSAL, detail=settlement.case.name)
             grant = settlement.grant
         # OIDC Core §12.2: the nonce belongs to the first ID Token.
-        return self._responses.of_grant(client, grant, asked, secret=token.secret, nonce=None, now=now)
+        return self._responses.of_grant(
+            client,
+            grant,
+            asked,
+            secret=token.secret,
+            nonce=None,
+            person=await self._person(grant),
+            now=now,
+        )
+
+    async def _person(self, grant: Grant) -> dict[str, object]:
+        """Answer the claims that the ID Token was asked to hold (OIDC Core §5.5); usually none, for free."""
+        names = claims.requested(grant, place="id_token")
+        if not names:
+            return {}
+        person = await self._database.read(claims.of_person, account_id=grant.account_id, names=names)
+        return person or {}
 
     async def _check_asked(
         self,

@@ -1,6 +1,6 @@
 """The token response (OAuth 2.1 §3.2.3), from a grant or for a client itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,9 +33,17 @@ class TokenResponses:
     settings: Settings
 
     def of_grant(
-        self, client: Client, grant: Grant, asked: Asked, *, secret: bytes, nonce: str | None, now: datetime
+        self,
+        client: Client,
+        grant: Grant,
+        asked: Asked,
+        *,
+        secret: bytes,
+        nonce: str | None,
+        person: Mapping[str, object],
+        now: datetime,
     ) -> Answer:
-        """Answer with the tokens of the grant's present generation."""
+        """Answer with the tokens of the grant's present generation; `person` goes into the ID Token."""
         scopes = asked.scopes or tuple(grant.scope.split())
         token = access_token.mint(
             grant,
@@ -56,6 +64,7 @@ class TokenResponses:
                 grant,
                 access_token=token,
                 nonce=nonce,
+                person=person,
                 keyring=self.keyring,
                 settings=self.settings,
                 now=now,

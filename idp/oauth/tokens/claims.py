@@ -1,21 +1,37 @@
-"""Claims about a person (OIDC Core §5.1), released scope by scope (§5.4)."""
+"""Claims about a person (OIDC Core §5.1): read once, released name by name."""
 
 from collections.abc import Collection
+from typing import Literal
 
-from idp.storage.accounts import Account
-from idp.storage.email_addresses import EmailAddress
+from idp.storage import accounts, email_addresses
+from idp.storage.database import Transaction
+from idp.storage.grants import Grant
 
 
-def of_person(
-    account: Account, *, primary_email: EmailAddress | None, scopes: Collection[str]
-) -> dict[str, object]:
-    """Answer the claims that the granted scopes release."""
-    claims: dict[str, object] = {"sub": account.id}
-    if "profile" in scopes:
-        claims["name"] = account.name
-        claims["updated_at"] = int(account.updated_at.timestamp())
-    if "email" in scopes and primary_email is not None:
-        claims["email"] = primary_email.address
+async def of_person(tx: Transaction, *, account_id: str, names: Collection[str]) -> dict[str, object] | None:
+    """Answer those of the named claims that are known; None when there is no such person."""
+    account = await accounts.find(tx, account_id=account_id)
+    if account is None:
+        return None
+    known: dict[str, object] = dict(account.profile or {})
+    if account.name:
+        known["name"] = account.name
+    known["updated_at"] = int(account.updated_at.timestamp())
+    addresses = await email_addresses.of_account(tx, account_id=account_id)
+    if addresses:
+        known["email"] = addresses[0].address
         # Only the mailed link makes an address a person's; until then a client must not trust it.
-        claims["email_verified"] = primary_email.verified_at is not None
-    return claims
+        known["email_verified"] = addresses[0].verified_at is not None
+    return {name: value for name, value in known.items() if name in names}
+
+
+def of_request(*, userinfo: Collection[str], id_token: Collection[str]) -> dict[str, object] | None:
+    """Spell for a grant's row which claims were asked for one by one; None when none was."""
+    asked: dict[str, object] = {"userinfo": list(userinfo), "id_token": list(id_token)}
+    return {place: names for place, names in asked.items() if names} or None
+
+
+def requested(grant: Grant, *, place: Literal["userinfo", "id_token"]) -> tuple[str, ...]:
+    """Name the claims that were asked for one by one, as `of_request` spelt them."""
+    names = grant.claims.get(place) if grant.claims else None
+    return tuple(map(str, names)) if isinstance(names, list) else ()

@@ -1,6 +1,7 @@
 """ID Tokens (OIDC Core §2)."""
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 
 from idp import opaque_token
@@ -15,16 +16,17 @@ def mint(
     *,
     access_token: str,
     nonce: str | None,
+    person: Mapping[str, object],
     keyring: Keyring,
     settings: Settings,
     now: datetime,
 ) -> str:
-    """Sign an ID Token that goes with an access token; who the person is, and nothing more about them.
+    """Sign an ID Token that goes with an access token: who the person is, and of the rest only `person`.
 
     OIDC Core §12.2: on refresh, `nonce` is None, `iat` is new and `auth_time` stays.
     """
     issued_at = int(now.timestamp())
-    claims: dict[str, object] = {
+    claims: dict[str, object] = dict(person) | {
         "iss": settings.issuer,
         "sub": grant.account_id,
         "aud": grant.client_id,

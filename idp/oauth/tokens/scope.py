@@ -12,8 +12,17 @@ MAX_SCOPES = 100
 
 OPENID = "openid"
 OFFLINE_ACCESS = "offline_access"
-STANDARD = ("openid", "profile", "email", "offline_access")
-
+STANDARD = ("openid", "profile", "email", "address", "phone", "offline_access")
+CLAIMS = {
+    "profile": (
+        "name", "family_name", "given_name", "middle_name", "nickname", "preferred_username", "profile",
+        "picture", "website", "gender", "birthdate", "zoneinfo", "locale", "updated_at",
+    ),
+    "email": ("email", "email_verified"),
+    "address": ("address",),
+    "phone": ("phone_number", "phone_number_verified"),
+}  # fmt: skip
+"""The claims that each scope releases (OIDC Core §5.4)."""
 
 ABOUT_PEOPLE = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
 """Scopes that mean nothing where nobody is signed in."""
@@ -44,6 +53,16 @@ def allow(requested: Collection[str], *, registered: Collection[str]) -> tuple[s
     if not granted:
         raise InvalidScope("no scope was asked for that the client may have")
     return granted
+
+
+def claims_of(scopes: Collection[str]) -> tuple[str, ...]:
+    """Name the claims that the scopes release together."""
+    return tuple(name for scope, names in CLAIMS.items() if scope in scopes for name in names)
+
+
+def releasing(claims: Collection[str]) -> tuple[str, ...]:
+    """Name the scopes that would release the claims."""
+    return tuple(scope for scope, names in CLAIMS.items() if not set(names).isdisjoint(claims))
 
 
 def narrow(requested: Collection[str], *, granted: Collection[str]) -> tuple[str, ...]:
