@@ -17,8 +17,13 @@ def new_token() -> str:
 
 
 def new_identifier() -> str:
-    """Draw a 128-bit public identifier of 22 unreserved characters."""
-    return encode(random_bytes(16))
+    """Draw a 128-bit public identifier of 22 unreserved characters.
+
+    It begins with a letter or digit, so that no command takes it for an option.
+    """
+    while (identifier := encode(random_bytes(16)))[0] in "-_":
+        pass
+    return identifier
 
 
 def sha256(token: str) -> bytes:

@@ -53,7 +53,7 @@ async def register(
     actor: str | None = None,
 ) -> Registered:
     """Register a client, by a new identifier unless one is chosen; raises ClientIdTakenError."""
-    chosen = _new_client_id() if client_id is None else client_id
+    chosen = opaque_token.new_identifier() if client_id is None else client_id
     if not _CLIENT_ID.fullmatch(chosen):
         raise InvalidClientMetadata(
             "client_id must be 1 to 64 letters, digits or - . _ ~ and begin with a letter or digit"
@@ -171,12 +171,6 @@ async def _present(tx: Transaction, *, client_id: str) -> Client:
     if client is None:
         raise UnknownClientError("there is no such client")
     return client
-
-
-def _new_client_id() -> str:
-    while not _CLIENT_ID.fullmatch(client_id := opaque_token.new_identifier()):
-        pass
-    return client_id
 
 
 async def _add_secret(tx: Transaction, *, client_id: str, now: datetime) -> str:
