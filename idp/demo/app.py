@@ -1,9 +1,9 @@
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
-from starlette.routing import Route
+from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from idp.demo.api import AccessTokenVerifier, HelloEndpoint
+from idp.demo.api import HelloEndpoint
 from idp.demo.browser_sessions import BrowserSessions
 from idp.demo.pages import Pages
 from idp.demo.provider import Provider
@@ -16,10 +16,12 @@ from idp.demo.relying_party import (
     SignInEndpoint,
     SignOutEndpoint,
 )
+from idp.resource_server import AuthorizationServer, ProtectedResource
 
 CALLBACK_PATH = "/callback"
 SIGNED_OUT_PATH = "/signed-out"
-API_PATH = "/api/hello"
+API_PATH = "/api"
+HELLO_PATH = "/hello"
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -43,7 +45,7 @@ def build_demo(
     callback = CallbackEndpoint(provider=provider, sessions=sessions, pages=pages)
     refresh = RefreshEndpoint(provider=provider, sessions=sessions, pages=pages)
     call_api = CallApiEndpoint(
-        provider=provider, sessions=sessions, pages=pages, api_address=own_origin + API_PATH
+        provider=provider, sessions=sessions, pages=pages, api_address=own_origin + API_PATH + HELLO_PATH
     )
     sign_out = SignOutEndpoint(
         provider=provider,
@@ -51,7 +53,11 @@ def build_demo(
         pages=pages,
         post_logout_redirect_uri=own_origin + SIGNED_OUT_PATH,
     )
-    hello = HelloEndpoint(verifier=AccessTokenVerifier(issuer=issuer, audience=api_audience))
+    api = ProtectedResource(
+        Router([Route(HELLO_PATH, HelloEndpoint().get)]),
+        server=AuthorizationServer(issuer),
+        resource=api_audience,
+    )
     app = Starlette(
         routes=[
             Route("/", home.get),
@@ -61,7 +67,8 @@ def build_demo(
             Route("/call-api", call_api.post, methods=["POST"]),
             Route("/sign-out", sign_out.post, methods=["POST"]),
             Route(SIGNED_OUT_PATH, SignedOutEndpoint(pages=pages).get),
-            Route(API_PATH, hello.get),
+            Mount(API_PATH, api),
+            Route(api.metadata_path, api.metadata),
             Route("/static/{name}", pages.get),
         ]
     )
