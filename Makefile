@@ -6,7 +6,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 COMPILE := .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group editable
 
-.PHONY: run test lint lock
+.PHONY: run test lint bench lock
 
 run: .venv/.ready-to-run
 	@exec .venv/bin/idp dev
@@ -20,6 +20,16 @@ lint: .venv/.ready-to-test
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+# ARGS="--seconds 10 --profiles refresh,code_flow --save"; docs/performance.md says what is measured and how.
+bench: .venv/.ready-to-test bench/peer/node_modules/.ready
+	@tests/provision.sh
+	.venv/bin/python -m bench $(ARGS)
+
+bench/peer/node_modules/.ready: bench/peer/package-lock.json
+	@echo "Installing the peer that is measured beside us (once) ..."
+	@cd bench/peer && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
 
 # Both locks come from one pyproject.toml; the shorter one is part of the longer, so .venv serves both.
 # UPGRADE=1 takes the newest versions; without it, what is locked stays where pyproject.toml still allows it.
