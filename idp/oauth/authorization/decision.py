@@ -89,8 +89,12 @@ def _lacks_acr(request: AuthorizationRequest, session: BrowserSession, situation
 
 
 def _signed_in_for(session: BrowserSession, situation: Situation) -> bool:
-    """Whether the sign-in happened after, and so for, this very request."""
-    return situation.interaction is not None and session.created_at >= situation.interaction.created_at
+    """Whether the sign-in happened after, and so for, this very request.
+
+    A session goes on when its person signs in anew, so its beginning tells nothing; auth_time is in seconds.
+    """
+    interaction = situation.interaction
+    return interaction is not None and session.auth_time >= interaction.created_at.replace(microsecond=0)
 
 
 def _asks_to_sign_up(request: AuthorizationRequest, situation: Situation) -> bool:
