@@ -57,7 +57,7 @@ async def test_a_client_learns_all_about_its_own_access_token(node: Node, app: A
         "scope": "openid profile email offline_access",
         "client_id": app.id,
         "sub": person.account_id,
-        "aud": API,
+        "aud": [API, ISSUER],
         "iss": ISSUER,
         "iat": issued_at,
         "exp": issued_at + 900,
@@ -75,7 +75,7 @@ async def test_a_resource_server_learns_about_tokens_that_are_for_it(
 
     answer = await answer_of(node, api, tokens["access_token"])
 
-    assert (answer["active"], answer["client_id"], answer["aud"]) == (True, app.id, API)
+    assert (answer["active"], answer["client_id"], answer["aud"]) == (True, app.id, [API, ISSUER])
 
 
 async def test_a_bound_token_names_its_key(node: Node, app: App, person: Person) -> None:

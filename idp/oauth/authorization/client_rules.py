@@ -12,7 +12,8 @@ def rules_of(client: Client, *, issuer: str) -> ClientRules:
     )
     return ClientRules(
         scopes=metadata.scopes,
-        resources={*metadata.audiences, default_resource},
+        issuer=issuer,
+        resources={*metadata.audiences, default_resource, issuer},
         default_resource=default_resource,
         default_max_age_seconds=metadata.default_max_age,
         may_use_code="authorization_code" in metadata.grant_types,

@@ -57,6 +57,7 @@ class ReceivedParameters(Protocol):
 class ClientRules:
     """What a client's registration lets it ask for."""
 
+    issuer: str
     scopes: Collection[str]
     resources: Collection[str]
     default_resource: str
@@ -142,7 +143,7 @@ def validate(
         client_id=client_id,
         target=target,
         scopes=asked.scopes,
-        resources=check_resources(parameters.get_all("resource"), rules),
+        resources=_resources(parameters.get_all("resource"), asked.scopes, rules),
         code_challenge=challenge,
         nonce=parameters.get("nonce"),
         prompts=_prompts(parameters.get("prompt")),
@@ -178,6 +179,17 @@ def check_resources(requested: Collection[str], rules: ClientRules) -> tuple[str
         if resource not in rules.resources:
             raise InvalidTarget("the client is not registered for that resource")
     return tuple(dict.fromkeys(requested))
+
+
+def _resources(
+    requested: Collection[str], granted_scopes: Collection[str], rules: ClientRules
+) -> tuple[str, ...]:
+    resources = check_resources(requested, rules)
+    # RFC 9068 §4: userinfo takes only tokens that are for the provider. Whoever names no resource and asks
+    # who the person is gets one; whoever names an API gets a token that the API cannot use here.
+    if not requested and scopes.OPENID in granted_scopes and rules.issuer not in resources:
+        return (*resources, rules.issuer)
+    return resources
 
 
 def to_parameters(parameters: ReceivedParameters, names: Collection[str]) -> dict[str, str]:

@@ -52,7 +52,8 @@ class AccessTokenGate:
                 keyring=self._keyring,
                 expected_typ=signing.ACCESS_TOKEN_TYP,
                 issuer=self._issuer,
-                audience=None,
+                # RFC 9068 §4: a token for an API is not one for us, or any API could ask who its callers are.
+                audience=self._issuer,
                 now=now,
                 leeway=timedelta(0),
             )
