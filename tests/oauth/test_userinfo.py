@@ -54,3 +54,36 @@ async def test_a_token_for_an_api_alone_tells_nothing_here(node: Node, person: P
     await assert_invalid(node, narrowed["access_token"])
     assert claims_of(for_us["access_token"])["aud"] == ISSUER
     assert (await ask(node, for_us["access_token"])).status_code == 200
+
+
+async def test_the_apps_own_page_may_read_answers_and_errors(node: Node, app: App, token: str) -> None:
+    assert app.redirect_uri.startswith("https://app.example/")
+    origin = {"Origin": "https://app.example"}
+    for headers, status in (
+        ({"Authorization": f"Bearer {token}"}, 200),
+        ({"Authorization": "Bearer x"}, 401),
+        ({}, 401),
+    ):
+        response = await node.http.get("/userinfo", headers=headers | origin)
+
+        assert response.status_code == status
+        assert response.headers["access-control-allow-origin"] == "https://app.example"
+        assert response.headers["vary"] == "Origin"
+        assert "WWW-Authenticate" in response.headers["access-control-expose-headers"]
+        assert "access-control-allow-credentials" not in response.headers
+
+
+async def test_no_other_page_may_read_an_answer(node: Node, app: App, person: Person, token: str) -> None:
+    await node.app(redirect_uris=["https://other.example/cb"])
+    for origin in ("https://evil.example", "null", "https://app.example.evil", "http://app.example", "x", ""):
+        for headers in ({"Authorization": f"Bearer {token}"}, {"Authorization": "Bearer x"}):
+            response = await node.http.get("/userinfo", headers=headers | {"Origin": origin})
+            assert "access-control-allow-origin" not in response.headers, origin
+    # Another app's page may read that a token is no good, and nothing about anyone.
+    anothers = {"Origin": "https://other.example"}
+    good = await node.http.get("/userinfo", headers=anothers | {"Authorization": f"Bearer {token}"})
+    bad = await node.http.get("/userinfo", headers=anothers | {"Authorization": "Bearer x"})
+    assert "access-control-allow-origin" not in good.headers
+    assert bad.headers["access-control-allow-origin"] == "https://other.example"
+    assert person.email not in bad.text
+    assert app.id not in bad.text
