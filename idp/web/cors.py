@@ -61,6 +61,15 @@ def preflight(request: Request, *, is_known: bool, methods: str) -> Response:
     return response
 
 
+def public_preflight() -> Response:
+    """Answer a browser that asks whether a page may read a public document: any page, with any header."""
+    response = allow_everyone(Response(status_code=204))
+    response.headers["Access-Control-Allow-Methods"] = "GET"
+    response.headers["Access-Control-Allow-Headers"] = "*"
+    response.headers["Access-Control-Max-Age"] = _PREFLIGHT_SECONDS
+    return response
+
+
 def origin_of(uri: str) -> str:
     """Answer a web address's origin (RFC 6454 §4), as a browser spells it."""
     parts = urlsplit(uri)

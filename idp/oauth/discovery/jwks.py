@@ -5,6 +5,7 @@ from idp.clock import Clock
 from idp.keys.keyring import Keyring
 from idp.settings import Settings
 from idp.web.cached_document import CachedDocument
+from idp.web.cors import public_preflight
 
 
 class JwksEndpoint:
@@ -14,6 +15,9 @@ class JwksEndpoint:
         self._keyring = keyring
         self._settings = settings
         self._clock = clock
+
+    async def options(self, request: Request) -> Response:
+        return public_preflight()
 
     async def get(self, request: Request) -> Response:
         document = CachedDocument(

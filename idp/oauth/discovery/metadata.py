@@ -11,6 +11,7 @@ from idp.oauth.token.endpoint import GRANT_TYPES
 from idp.oauth.tokens import scope
 from idp.settings import Settings
 from idp.web.cached_document import CachedDocument
+from idp.web.cors import public_preflight
 
 _MAX_AGE_SECONDS = 300
 
@@ -77,6 +78,9 @@ class MetadataEndpoint:
         self._document = CachedDocument(
             metadata_document(settings, acr_values=acr_values), max_age_seconds=_MAX_AGE_SECONDS
         )
+
+    async def options(self, request: Request) -> Response:
+        return public_preflight()
 
     async def get(self, request: Request) -> Response:
         return self._document.response(request)
