@@ -3,7 +3,10 @@
 from typing import Any
 
 import pytest
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata  # type: ignore[import-untyped]  # has no types
 from authlib.oauth2.rfc9068 import JWTBearerTokenValidator  # type: ignore[import-untyped]  # has no types
+from authlib.oidc import rpinitiated  # type: ignore[import-untyped]  # has no types
+from authlib.oidc.discovery import OpenIDProviderMetadata  # type: ignore[import-untyped]  # has no types
 from joserfc.jwk import KeySet
 
 from tests.support.node import ISSUER, Node
@@ -22,6 +25,13 @@ def node(sqlite_node: Node) -> Node:
 async def metadata(node: Node) -> Metadata:
     found: Metadata = (await node.http.get(OPENID)).json()
     return found
+
+
+async def test_another_library_finds_nothing_wrong_with_the_metadata(node: Node) -> None:
+    found = await metadata(node)
+
+    OpenIDProviderMetadata(found).validate(metadata_classes=[rpinitiated.OpenIDProviderMetadata])
+    AuthorizationServerMetadata((await node.http.get(OAUTH)).json()).validate()
 
 
 async def test_any_page_may_read_the_documents_with_any_header(node: Node) -> None:

@@ -37,9 +37,11 @@ def metadata_document(settings: Settings, *, acr_values: tuple[str, ...]) -> dic
         "introspection_endpoint": f"{issuer}/introspect",
         # RFC 7662 §4: whoever asks proves who it is.
         "introspection_endpoint_auth_methods_supported": [name for name in METHODS if name != "none"],
+        "introspection_endpoint_auth_signing_alg_values_supported": list(client_assertion.ALGORITHMS),
         "introspection_signing_alg_values_supported": [ALGORITHM],
         "revocation_endpoint": f"{issuer}/revoke",
         "revocation_endpoint_auth_methods_supported": list(METHODS),
+        "revocation_endpoint_auth_signing_alg_values_supported": list(client_assertion.ALGORITHMS),
         "end_session_endpoint": f"{issuer}/logout",
         "backchannel_logout_supported": True,
         "backchannel_logout_session_supported": True,
