@@ -33,6 +33,7 @@ DEFAULT_DEMO_PORT = 9000
 # Ctrl-C should feel immediate; what is under way on one's own machine ends within this.
 GRACEFUL_SECONDS = 1
 HTTP_PORT = 80
+LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")
 
 _DemoPort = Annotated[
     int, typer.Option("--demo-port", metavar="PORT", min=1, max=65_535, help="The demo app's port.")
@@ -41,7 +42,7 @@ _DemoPort = Annotated[
 
 def dev(ctx: typer.Context, *, demo_port: _DemoPort = DEFAULT_DEMO_PORT) -> None:
     """Run the provider on an embedded database, and a demo app that people sign in to, on this machine."""
-    settings = context.settings_of(ctx)
+    settings = _with_this_machine(context.settings_of(ctx))
     host, port = _own_address(settings)
     demo_origin = f"http://{_spelt_host(host)}:{demo_port}"
     if demo_port == port:
@@ -95,6 +96,12 @@ async def keep_demo_client(
     )
 
 
+def _with_this_machine(settings: Settings) -> Settings:
+    """The demo app lives on this machine, and is told when people sign out."""
+    networks = (*settings.outbound_networks, *LOOPBACK_NETWORKS)
+    return settings.model_copy(update={"outbound_networks": networks})
+
+
 def _own_address(settings: Settings) -> tuple[str, int]:
     parts = urlsplit(settings.issuer)
     if parts.scheme != "http" or parts.hostname not in LOOPBACK_NAMES:
@@ -134,6 +141,8 @@ async def _build_demo(provider: Provider, *, demo_origin: str) -> ASGIApp:
             "post_logout_redirect_uris": [demo_origin + demo.SIGNED_OUT_PATH],
             "audiences": [audience],
             "default_audience": audience,
+            "backchannel_logout_uri": demo_origin + demo.BACK_CHANNEL_LOGOUT_PATH,
+            "backchannel_logout_session_required": True,
         }
     )
     file = provider.settings.data_directory / DEMO_SECRET_FILE

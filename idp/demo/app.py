@@ -4,6 +4,7 @@ from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from idp.demo.api import HelloEndpoint
+from idp.demo.back_channel_logout import BackChannelLogoutEndpoint
 from idp.demo.browser_sessions import BrowserSessions
 from idp.demo.pages import Pages
 from idp.demo.provider import Provider
@@ -20,6 +21,7 @@ from idp.resource_server import AuthorizationServer, ProtectedResource
 
 CALLBACK_PATH = "/callback"
 SIGNED_OUT_PATH = "/signed-out"
+BACK_CHANNEL_LOGOUT_PATH = "/backchannel-logout"
 API_PATH = "/api"
 HELLO_PATH = "/hello"
 
@@ -53,9 +55,11 @@ def build_demo(
         pages=pages,
         post_logout_redirect_uri=own_origin + SIGNED_OUT_PATH,
     )
+    server = AuthorizationServer(issuer)
+    back_channel_logout = BackChannelLogoutEndpoint(server=server, client_id=client_id, sessions=sessions)
     api = ProtectedResource(
         Router([Route(HELLO_PATH, HelloEndpoint().get)]),
-        server=AuthorizationServer(issuer),
+        server=server,
         resource=api_audience,
     )
     app = Starlette(
@@ -67,6 +71,7 @@ def build_demo(
             Route("/call-api", call_api.post, methods=["POST"]),
             Route("/sign-out", sign_out.post, methods=["POST"]),
             Route(SIGNED_OUT_PATH, SignedOutEndpoint(pages=pages).get),
+            Route(BACK_CHANNEL_LOGOUT_PATH, back_channel_logout.post, methods=["POST"]),
             Mount(API_PATH, api),
             Route(api.metadata_path, api.metadata),
             Route("/static/{name}", pages.get),

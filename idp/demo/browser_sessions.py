@@ -101,6 +101,16 @@ class BrowserSessions:
             self._cookie, cookie, httponly=True, secure=self._is_https, samesite="lax", path="/"
         )
 
+    def end_signed_in(self, *, sid: str | None, sub: str | None) -> None:
+        """Sign out everyone who came by this session of the provider's, or, without one, this person."""
+        for session in self._sessions.values():
+            claims = session.signed_in.id_token_claims if session.signed_in else {}
+            is_session = sid is None or claims.get("sid") == sid
+            is_person = sub is None or claims.get("sub") == sub
+            if session.signed_in and is_session and is_person:
+                session.signed_in = None
+                session.note = Note("You signed out at the provider, so you are signed out here, too.")
+
     def forget(self, session: BrowserSession) -> None:
         """End the session: its cookie is worth nothing from now on."""
         for key in [key for key, kept in self._sessions.items() if kept is session]:

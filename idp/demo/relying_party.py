@@ -191,13 +191,17 @@ async def refresh(session: BrowserSession, provider: Provider) -> None:
         if session.signed_in is None or session.signed_in is not before:
             return  # Another request did it while this one waited.
         try:
-            session.signed_in = await provider.refresh(session.signed_in)
-            session.note = Note("The provider gave fresh tokens.")
+            fresh = await provider.refresh(session.signed_in)
         except SignInEndedError as fault:
             session.signed_in = None
             session.note = Note(str(fault), is_problem=True)
         except ProviderError as fault:
             session.note = Note(str(fault), is_problem=True)
+        else:
+            # Who was signed out while the answer was on its way stays signed out.
+            if session.signed_in is before:
+                session.signed_in = fresh
+                session.note = Note("The provider gave fresh tokens.")
 
 
 async def _signed_in_session(request: Request, sessions: BrowserSessions) -> BrowserSession | None:

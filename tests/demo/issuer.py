@@ -1,5 +1,6 @@
 """A small provider that is none of ours: it serves keys and tokens as a test tells it, over real HTTP."""
 
+import asyncio
 import base64
 import hashlib
 import threading
@@ -52,6 +53,7 @@ class Issuer:
     is_down: bool = False
     token_answer: Claims = field(default_factory=dict)
     token_status: int = 200
+    is_holding_tokens: bool = False
     token_requests: list[dict[str, str]] = field(default_factory=list)
     person: Claims = field(
         default_factory=lambda: {"sub": SUBJECT, "name": "Ada", "email": "ada@example.com"}
@@ -126,6 +128,8 @@ class Issuer:
     async def token(self, request: Request) -> Response:
         form = dict(parse_qsl((await request.body()).decode()))
         self.token_requests.append(form | {"authorization": request.headers.get("authorization", "")})
+        while self.is_holding_tokens:  # noqa: ASYNC110 - the test runs in another thread
+            await asyncio.sleep(0.01)
         return JSONResponse(self.token_answer, status_code=self.token_status)
 
     async def userinfo(self, _request: Request) -> Response:
