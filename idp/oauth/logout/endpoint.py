@@ -65,7 +65,8 @@ class LogoutEndpoint:
             parameters = await form_parameters(request)
         except InvalidRequest as error:
             raise _unreadable(error) from error
-        return RedirectResponse("/logout?" + urlencode(parameters.pairs()), status_code=303)
+        carried = [(name, value) for name, value in parameters.pairs() if name in _CARRIED]
+        return RedirectResponse("/logout?" + urlencode(carried), status_code=303)
 
     async def confirm(self, request: Request) -> Response:
         """The person pressed the button on our own page."""
@@ -93,17 +94,16 @@ class LogoutEndpoint:
         except InvalidRequest as error:
             raise _unreadable(error) from error
         session = await self._sessions.current(request, now=now)
-        if session is not None:
-            if not is_confirmed and not _is_about(asked, session):
-                return await self._ask(request, parameters, asked, session)
-            browser = self._browsers.identify(request)
-            address = await self._database.transact(
-                end_session, session, asked, browser_sha256=browser.sha256, now=now
-            )
-            response: Response = RedirectResponse(address, status_code=303)
-            self._browsers.remember(response, browser)
-        else:
-            response = self._goodbye(asked)
+        if session is None:
+            return self._goodbye(asked)
+        if not is_confirmed and not _is_about(asked, session):
+            return await self._ask(request, parameters, asked, session)
+        browser = self._browsers.identify(request)
+        address = await self._database.transact(
+            end_session, session, asked, browser_sha256=browser.sha256, now=now
+        )
+        response = RedirectResponse(address, status_code=303)
+        self._browsers.remember(response, browser)
         self._sessions.take_back(response)
         return response
 
