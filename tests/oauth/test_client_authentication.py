@@ -146,7 +146,7 @@ async def test_a_client_id_in_the_body_must_be_that_of_the_header(node: Node, ap
     assert (await redeem(node, code, authorization=[header], client_id=app.id)).status_code == 200
 
 
-async def test_a_client_assertion_is_refused_with_and_without_a_secret(
+async def test_a_secret_client_does_not_pass_by_an_assertion_with_or_without_its_secret(
     node: Node, app: App, code: str
 ) -> None:
     assertion = {
@@ -156,7 +156,8 @@ async def test_a_client_assertion_is_refused_with_and_without_a_secret(
     header = basic(app.id, secret_of(app))
 
     assert_json_error(await redeem(node, code, (header,), **assertion), "invalid_request")
-    assert_json_error(await redeem(node, code, (), client_id=app.id, **assertion), "invalid_request")
+    refused = await redeem(node, code, (), client_id=app.id, **assertion)
+    assert_json_error(refused, "invalid_client", status=401)
 
     await assert_still_good(node, app, code)
 
