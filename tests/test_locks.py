@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -29,3 +30,13 @@ def test_every_locked_version_has_a_hash(lock: Path) -> None:
 
     assert pinned
     assert [text.splitlines()[0] for text in pinned if "--hash=sha256:" not in text] == []
+
+
+def test_npms_locks_name_no_address_to_fetch_from() -> None:
+    locks = [path for path in _ROOT.rglob("package-lock.json") if "node_modules" not in path.parts]
+
+    assert locks
+    for lock in locks:
+        packages = json.loads(lock.read_text())["packages"].values()
+        assert all("resolved" not in package for package in packages), lock
+        assert all("integrity" in package for package in packages if "version" in package), lock

@@ -8,10 +8,10 @@ import pytest
 from idp.accounts import administration
 from idp.accounts import person as people
 from idp.storage.database import Transaction
-from tests.conformance.person_at_browser import PersonAtBrowser
 from tests.conformance.relying_party import RelyingParty
 from tests.support.frozen_clock import FrozenClock
 from tests.support.node import ISSUER, Node, running_node
+from tests.support.person_at_browser import PersonAtBrowser
 
 EMAIL = "ada@example.com"
 # What an operator says about a person: idp user update.

@@ -16,7 +16,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from idp.clock import Clock
-from tests.conformance.person_at_browser import Outcome, PersonAtBrowser
+from tests.support.person_at_browser import Outcome, PersonAtBrowser
 
 Json = dict[str, Any]  # Any: what an answer holds is what the checks are about.
 
