@@ -19,6 +19,11 @@ from idp.notifications.mail_sender import MailSender
 from idp.notifications.transport import open_transport
 from idp.oauth.discovery.jwks import JwksEndpoint
 from idp.oauth.discovery.metadata import MetadataEndpoint
+from idp.oauth.inspection.status_list import (
+    StatusListAggregationEndpoint,
+    StatusListEndpoint,
+    StatusLists,
+)
 from idp.oauth.logout.back_channel import LogoutTokenSender
 from idp.oauth.logout.endpoint import LogoutConfirmEndpoint
 from idp.parts import Parts
@@ -50,6 +55,7 @@ class Provider:
     settings: Settings
     database: Database
     keyring: Keyring
+    status_lists: StatusLists
     lifecycle: Lifecycle
 
 
@@ -74,6 +80,7 @@ def build_provider(settings: Settings, *, clock: Clock = system_clock) -> Provid
         settings=settings,
         database=parts.database,
         keyring=parts.keyring,
+        status_lists=parts.status_lists,
         lifecycle=lifecycle,
     )
 
@@ -94,6 +101,8 @@ def _routes(parts: Parts, lifecycle: Lifecycle) -> list[Route]:
         route("/par", oauth.pushed_authorization),
         route("/introspect", oauth.introspection),
         route("/revoke", oauth.revocation),
+        route("/status-lists", StatusListAggregationEndpoint(parts.status_lists)),
+        route("/status-lists/{number}", StatusListEndpoint(lists=parts.status_lists, clock=parts.clock)),
         route("/jwks", JwksEndpoint(keyring=parts.keyring, settings=parts.settings, clock=parts.clock)),
         route("/.well-known/openid-configuration", metadata),
         route("/.well-known/oauth-authorization-server", metadata),
@@ -173,6 +182,11 @@ def _lifecycle(parts: Parts) -> Lifecycle:
 
     jobs = (
         Job("reload_keys", timedelta(seconds=1), lambda now: parts.keyring.reload(now=now)),
+        Job(
+            "refresh_status_lists",
+            parts.status_lists.ttl / 2,
+            lambda now: parts.status_lists.refresh(now=now),
+        ),
         Job("send_mail", timedelta(seconds=1), send_mail),
         Job("send_logout_tokens", timedelta(seconds=1), send_logout_tokens),
         Job("prune", timedelta(minutes=10), lambda now: prune(parts.database, now=now)),

@@ -8,6 +8,7 @@ from idp.keys.encryption import EncryptionAtRest
 from idp.keys.keyring import Keyring
 from idp.keys.master_key import MasterKey
 from idp.oauth.grant_token import GrantTokenKeys
+from idp.oauth.inspection.status_list import StatusLists
 from idp.oauth.proof import ProofNonces
 from idp.oauth.proof_checker import ProofChecker
 from idp.oauth.token.authenticator import ClientAuthenticator
@@ -55,6 +56,7 @@ class Parts:
             nonces=ProofNonces(key=master_key.derive("dpop nonces")),
             settings=settings,
         )
+        self.status_lists = StatusLists(database=self.database, keyring=self.keyring, settings=settings)
         self.sessions = SessionCookies(self.database, lifetimes=settings.sessions, is_https=settings.is_https)
         self.browsers = Browsers(
             csrf_key=master_key.derive("csrf tokens"), origin=settings.issuer, is_https=settings.is_https

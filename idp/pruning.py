@@ -17,6 +17,7 @@ from idp.storage import (
     pushed_requests,
     replayed_ids,
     sign_outs,
+    token_endings,
 )
 from idp.storage.database import Database
 
@@ -37,6 +38,7 @@ _KEPT: tuple[tuple[str, Prune, timedelta], ...] = (
     ("grants", grants.prune, timedelta(days=1)),
     ("pushed_requests", pushed_requests.prune, timedelta(days=1)),
     ("sign_outs", sign_outs.prune, timedelta(days=1)),
+    ("token_endings", token_endings.prune, timedelta(days=2)),
     ("replayed_ids", replayed_ids.prune, timedelta(minutes=10)),
     ("outbox", outbox.prune, timedelta(days=30)),
 )

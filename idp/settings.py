@@ -78,6 +78,8 @@ class Tokens(_Section):
     """A refresh token unused for this long is dead."""
     refresh_retry_window_seconds: int = Field(default=30, ge=0, le=300)
     """How long a client whose answer was lost may send the same refresh token again."""
+    status_list_ttl_seconds: int = Field(default=10, ge=2, le=3600)
+    """How long a service may keep a status list: what is revoked is refused everywhere after this."""
     dpop_nonce_required: bool = False
     """Whether every DPoP proof must carry a nonce of ours; a nonce that is carried is checked in any case."""
     reuse_revokes: Literal["account", "client", "grant"] = "account"

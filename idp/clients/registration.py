@@ -124,7 +124,7 @@ async def enable(tx: Transaction, *, client_id: str, now: datetime, actor: str |
 
 async def delete(tx: Transaction, *, client_id: str, now: datetime, actor: str | None = None) -> None:
     """Forget a client, its secrets and what people allowed it; its grants are dead from then on."""
-    if not await clients.delete(tx, client_id=client_id):
+    if not await clients.delete(tx, client_id=client_id, now=now):
         raise UnknownClientError("there is no such client")
     await audit.record(tx, "client_deleted", now=now, actor=actor, client_id=client_id)
 

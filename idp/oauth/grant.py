@@ -273,7 +273,11 @@ async def _punish_reuse(
         return
     if rules.reuse_revokes == "client":
         await connections.raise_epoch(
-            tx, account_id=grant.account_id, client_id=grant.client_id, seen_epoch=grant.connection_epoch
+            tx,
+            account_id=grant.account_id,
+            client_id=grant.client_id,
+            seen_epoch=grant.connection_epoch,
+            now=now,
         )
         return
     # Raised once, only from the epoch that this grant saw: a second replay touches nothing newer.

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from idp.storage import token_endings
 from idp.storage.database import Transaction
 from idp.storage.tables import accounts, browser_sessions, connections, credentials, email_addresses
 
@@ -97,8 +98,9 @@ async def raise_epoch(tx: Transaction, *, account_id: str, seen_epoch: int, now:
         sa.update(accounts)
         .where(accounts.c.id == account_id, accounts.c.token_epoch == seen_epoch)
         .values(token_epoch=accounts.c.token_epoch + 1, updated_at=now)
+        .returning(accounts.c.token_epoch)
     )
-    return result.rowcount == 1
+    return await _note_ending(tx, account_id=account_id, epoch=result.scalar_one_or_none(), now=now)
 
 
 async def set_status(tx: Transaction, *, account_id: str, status: str, now: datetime) -> bool:
@@ -107,8 +109,16 @@ async def set_status(tx: Transaction, *, account_id: str, status: str, now: date
         sa.update(accounts)
         .where(accounts.c.id == account_id, accounts.c.status != "deleted")
         .values(status=status, token_epoch=accounts.c.token_epoch + 1, updated_at=now)
+        .returning(accounts.c.token_epoch)
     )
-    return result.rowcount == 1
+    return await _note_ending(tx, account_id=account_id, epoch=result.scalar_one_or_none(), now=now)
+
+
+async def _note_ending(tx: Transaction, *, account_id: str, epoch: int | None, now: datetime) -> bool:
+    if epoch is None:
+        return False
+    await token_endings.insert(tx, kind="account", account_id=account_id, epoch=epoch, now=now)
+    return True
 
 
 async def set_role(tx: Transaction, *, account_id: str, role: str | None, now: datetime) -> bool:

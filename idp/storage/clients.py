@@ -6,6 +6,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from idp.storage import token_endings
 from idp.storage.database import Transaction, insert_if_new
 from idp.storage.tables import client_secrets, clients
 
@@ -101,8 +102,9 @@ async def set_disabled(
             version=clients.c.version + 1,
             updated_at=now,
         )
+        .returning(clients.c.token_epoch)
     )
-    return result.rowcount == 1
+    return await _note_ending(tx, client_id=client_id, epoch=result.scalar_one_or_none(), now=now)
 
 
 async def raise_version(tx: Transaction, *, client_id: str, now: datetime) -> bool:
@@ -115,10 +117,19 @@ async def raise_version(tx: Transaction, *, client_id: str, now: datetime) -> bo
     return result.rowcount == 1
 
 
-async def delete(tx: Transaction, *, client_id: str) -> bool:
+async def delete(tx: Transaction, *, client_id: str, now: datetime) -> bool:
     """Forget a client; its grants find no client any more and are dead."""
-    result = await tx.execute(sa.delete(clients).where(clients.c.id == client_id))
-    return result.rowcount == 1
+    result = await tx.execute(
+        sa.delete(clients).where(clients.c.id == client_id).returning(clients.c.token_epoch + 1)
+    )
+    return await _note_ending(tx, client_id=client_id, epoch=result.scalar_one_or_none(), now=now)
+
+
+async def _note_ending(tx: Transaction, *, client_id: str, epoch: int | None, now: datetime) -> bool:
+    if epoch is None:
+        return False
+    await token_endings.insert(tx, kind="client", client_id=client_id, epoch=epoch, now=now)
+    return True
 
 
 async def listed(tx: Transaction, *, after: str, limit: int) -> list[ClientRow]:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from idp.storage import token_endings
 from idp.storage.database import Transaction, insert_if_new
 from idp.storage.tables import connections
 
@@ -89,11 +90,15 @@ async def withdraw(tx: Transaction, *, account_id: str, client_id: str, now: dat
             connections.c.withdrawn_at.is_(None),
         )
         .values(withdrawn_at=now, token_epoch=connections.c.token_epoch + 1, scopes=[])
+        .returning(connections.c.token_epoch)
     )
-    return result.rowcount == 1
+    epoch = result.scalar_one_or_none()
+    return await _note_ending(tx, account_id=account_id, client_id=client_id, epoch=epoch, now=now)
 
 
-async def raise_epoch(tx: Transaction, *, account_id: str, client_id: str, seen_epoch: int) -> bool:
+async def raise_epoch(
+    tx: Transaction, *, account_id: str, client_id: str, seen_epoch: int, now: datetime
+) -> bool:
     """End every grant of the pair; False when someone did since `seen_epoch`."""
     result = await tx.execute(
         sa.update(connections)
@@ -103,8 +108,21 @@ async def raise_epoch(tx: Transaction, *, account_id: str, client_id: str, seen_
             connections.c.token_epoch == seen_epoch,
         )
         .values(token_epoch=connections.c.token_epoch + 1)
+        .returning(connections.c.token_epoch)
     )
-    return result.rowcount == 1
+    epoch = result.scalar_one_or_none()
+    return await _note_ending(tx, account_id=account_id, client_id=client_id, epoch=epoch, now=now)
+
+
+async def _note_ending(
+    tx: Transaction, *, account_id: str, client_id: str, epoch: int | None, now: datetime
+) -> bool:
+    if epoch is None:
+        return False
+    await token_endings.insert(
+        tx, kind="connection", account_id=account_id, client_id=client_id, epoch=epoch, now=now
+    )
+    return True
 
 
 async def of_account(tx: Transaction, *, account_id: str) -> list[Connection]:

@@ -238,7 +238,7 @@ grants = sa.Table(
     sa.Column("secret_sha256", sa.LargeBinary, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
-    sa.Column("client_id", sa.Text, nullable=False),
+    sa.Column("client_id", sa.Text, nullable=False, index=True),
     sa.Column("account_id", sa.Text, nullable=False, index=True),
     sa.Column("session_id", sa.Text, nullable=False, index=True),
     sa.Column("outlives_session", sa.Boolean, nullable=False),
@@ -255,6 +255,7 @@ grants = sa.Table(
     sa.Column("amr", _json(), nullable=False),
     sa.Column("acr", sa.Text, nullable=False),
     sa.Column("proof_key_thumbprint", sa.Text),
+    sa.Column("status_index", sa.BigInteger, nullable=False, unique=True),
     sa.Column("created_at", _instant(), nullable=False),
     sa.Column("code_expires_at", _instant(), nullable=False),
     sa.Column("expires_at", _instant(), nullable=False, index=True),
@@ -267,6 +268,29 @@ grants = sa.Table(
     sa.Column("revoked_reason", sa.Text),
     sa.CheckConstraint("status IN ('active', 'revoked')", name="status"),
     sa.CheckConstraint("generation >= 0", name="generation"),
+)
+# For the status lists; rotation changes neither column, so its updates stay heap-only.
+sa.Index(
+    "ix_grants_revoked",
+    grants.c.revoked_at,
+    postgresql_where=grants.c.status == "revoked",
+    sqlite_where=grants.c.status == "revoked",
+)
+# PostgreSQL's; SQLite, with one writer at a time, counts from the rows.
+grant_status_index = sa.Sequence(
+    "grant_status_index", data_type=sa.BigInteger, start=0, minvalue=0, metadata=metadata
+)
+
+token_endings = sa.Table(
+    "token_endings",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("account_id", sa.Text),
+    sa.Column("client_id", sa.Text),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("ended_at", _instant(), nullable=False, index=True),
+    sa.CheckConstraint("kind IN ('account', 'client', 'connection')", name="kind"),
 )
 
 replayed_ids = sa.Table(

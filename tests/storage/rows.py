@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 from idp.storage import accounts, clients, connections, email_addresses, grants
@@ -13,6 +14,8 @@ from tests.support.frozen_clock import NOON
 ACCOUNT = "account"
 CLIENT = "client"
 LATER = NOON + timedelta(minutes=5)
+# Each grant has a place of its own in the status lists.
+_status_indices = count()
 
 
 async def insert_account(
@@ -94,6 +97,7 @@ def grant(**changes: Any) -> Grant:  # Any: the fields are of many types.
         amr=["hwk", "user"],
         acr="phr",
         proof_key_thumbprint=None,
+        status_index=next(_status_indices),
         created_at=NOON,
         code_expires_at=NOON + timedelta(minutes=1),
         expires_at=NOON + timedelta(days=30),

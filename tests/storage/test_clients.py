@@ -67,7 +67,7 @@ async def test_a_forgotten_client_takes_its_secrets_and_connections_along(databa
         clients.insert_secret, secret_sha256=b"s", client_id=CLIENT, expires_at=None, now=NOON
     )
 
-    gone = [await database.transact(clients.delete, client_id=CLIENT) for _ in range(2)]
+    gone = [await database.transact(clients.delete, client_id=CLIENT, now=NOON) for _ in range(2)]
 
     assert gone == [True, False]
     assert await database.read(clients.secrets_of, client_id=CLIENT) == []

@@ -71,7 +71,9 @@ async def test_a_pairs_epoch_is_raised_only_if_it_is_still_the_seen_one(database
     await _allow(database, "openid")
 
     raised = [
-        await database.transact(connections.raise_epoch, account_id=ACCOUNT, client_id=CLIENT, seen_epoch=0)
+        await database.transact(
+            connections.raise_epoch, account_id=ACCOUNT, client_id=CLIENT, seen_epoch=0, now=NOON
+        )
         for _ in range(2)
     ]
 

@@ -52,9 +52,9 @@ _ENDED = [
     (accounts.set_status, {"account_id": ACCOUNT, "status": "disabled", "now": NOON}),
     (accounts.raise_epoch, {"account_id": ACCOUNT, "seen_epoch": 0, "now": NOON}),
     (clients.set_disabled, {"client_id": CLIENT, "disabled_at": NOON, "now": NOON}),
-    (clients.delete, {"client_id": CLIENT}),
+    (clients.delete, {"client_id": CLIENT, "now": NOON}),
     (connections.withdraw, {"account_id": ACCOUNT, "client_id": CLIENT, "now": NOON}),
-    (connections.raise_epoch, {"account_id": ACCOUNT, "client_id": CLIENT, "seen_epoch": 0}),
+    (connections.raise_epoch, {"account_id": ACCOUNT, "client_id": CLIENT, "seen_epoch": 0, "now": NOON}),
 ]
 
 

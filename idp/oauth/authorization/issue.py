@@ -74,6 +74,7 @@ async def issue_code(
         amr=session.amr,
         acr=acr.told(session.acr, asked=request.acr_values, ranking=issuing.acr_ranking),
         proof_key_thumbprint=request.proof_key_thumbprint,
+        status_index=await grants.next_status_index(tx),
         created_at=now,
         code_expires_at=now + timedelta(seconds=rules.code_lifetime_seconds),
         expires_at=expires_at if outlives_session else min(expires_at, session.expires_at),

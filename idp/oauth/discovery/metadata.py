@@ -42,6 +42,7 @@ def metadata_document(settings: Settings, *, acr_values: tuple[str, ...]) -> dic
         "revocation_endpoint": f"{issuer}/revoke",
         "revocation_endpoint_auth_methods_supported": list(METHODS),
         "revocation_endpoint_auth_signing_alg_values_supported": list(client_assertion.ALGORITHMS),
+        "status_list_aggregation_endpoint": f"{issuer}/status-lists",
         "end_session_endpoint": f"{issuer}/logout",
         "backchannel_logout_supported": True,
         "backchannel_logout_session_supported": True,

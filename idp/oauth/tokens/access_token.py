@@ -7,6 +7,7 @@ from idp import opaque_token
 from idp.clients.client import Client
 from idp.keys import signing
 from idp.keys.keyring import Keyring
+from idp.oauth.tokens import token_status
 from idp.settings import Settings
 from idp.storage.grants import Grant
 
@@ -40,6 +41,7 @@ def mint(
         "auth_time": int(grant.auth_time.timestamp()),
         "acr": grant.acr,
         "amr": grant.amr,
+        "status": token_status.claim_of(grant.status_index, issuer=settings.issuer),
     }
     if thumbprint is not None:
         # RFC 9449 §6.1: of no use without the key.
