@@ -2,7 +2,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -82,6 +82,14 @@ def query_parameters(request: Request) -> Parameters:
     if len(raw) > MAX_QUERY_BYTES:
         raise InvalidRequest("the query string is too long")
     return _decode(raw)
+
+
+def query_string(pairs: Iterable[tuple[str, str]]) -> str:
+    """Spell parameters for an address of ours; raises InvalidRequest when it would not be read there."""
+    query = urlencode(list(pairs))
+    if len(query) > MAX_QUERY_BYTES:
+        raise InvalidRequest("the request is too long")
+    return query
 
 
 async def form_parameters(request: Request) -> Parameters:

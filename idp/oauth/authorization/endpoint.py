@@ -34,7 +34,7 @@ from idp.storage.interactions import Interaction
 from idp.web.browser import Browser, Browsers
 from idp.web.client_response import ClientResponse
 from idp.web.pages import Pages
-from idp.web.parameters import Parameters, form_parameters, query_parameters
+from idp.web.parameters import Parameters, form_parameters, query_parameters, query_string
 from idp.web.rate_limit import RateLimiter
 
 INTERACTION_LIFETIME = timedelta(hours=1)
@@ -106,11 +106,11 @@ class AuthorizationEndpoint:
         """OIDC Core §3.1.2.1: the same by POST; a GET brings the SameSite=Lax cookies along."""
         try:
             in_address, in_body = query_parameters(request), await form_parameters(request)
+            # OAuth 2.1 §3.1: what stands in both places is repeated, and refused as such.
+            query = query_string((*in_address.pairs(), *in_body.pairs()))
         except InvalidRequest as error:
             raise AuthorizationError(error, target=None) from error
-        # OAuth 2.1 §3.1: what stands in both places is repeated, and refused as such.
-        pairs = (*in_address.pairs(), *in_body.pairs())
-        return RedirectResponse("/authorize?" + urlencode(pairs), status_code=303)
+        return RedirectResponse(f"/authorize?{query}", status_code=303)
 
     async def _receive(self, parameters: Parameters, *, now: datetime) -> Received:
         """Read a request that came through the browser, by itself or by reference to a pushed one."""

@@ -19,7 +19,7 @@ from idp.storage.browser_sessions import BrowserSession
 from idp.storage.database import Database, Transaction
 from idp.web.browser import CSRF_FIELD, Browsers
 from idp.web.pages import Pages
-from idp.web.parameters import Parameters, form_parameters, query_parameters
+from idp.web.parameters import Parameters, form_parameters, query_parameters, query_string
 
 _CARRIED = ("id_token_hint", "client_id", "post_logout_redirect_uri", "state")
 
@@ -63,10 +63,10 @@ class LogoutEndpoint:
         """A cross-site POST brings no cookies (SameSite=Lax), so it comes again as a GET."""
         try:
             parameters = await form_parameters(request)
+            query = query_string(pair for pair in parameters.pairs() if pair[0] in _CARRIED)
         except InvalidRequest as error:
             raise _unreadable(error) from error
-        carried = [(name, value) for name, value in parameters.pairs() if name in _CARRIED]
-        return RedirectResponse("/logout?" + urlencode(carried), status_code=303)
+        return RedirectResponse(f"/logout?{query}", status_code=303)
 
     async def confirm(self, request: Request) -> Response:
         """The person pressed the button on our own page."""
