@@ -206,6 +206,7 @@ async def test_a_hint_of_an_earlier_session_asks(node: Node, app: App, person: P
 
 
 async def test_a_page_or_image_of_another_site_signs_nobody_out(node: Node, app: App, person: Person) -> None:
+    await node.allow(app, person)
     browser = node.browser(person.cookies)
     cross = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
 
