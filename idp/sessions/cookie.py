@@ -28,7 +28,7 @@ class SessionCookies:
         token = request.cookies.get(self._cookie, "")
         if len(token) != _TOKEN_LENGTH or opaque_token.decode(token) is None:
             return None
-        session = await self._database.read(
+        session = await self._database.read_prepared(
             browser_sessions.find_live,
             cookie_sha256=opaque_token.sha256(token),
             idle_since=self.idle_since(now),

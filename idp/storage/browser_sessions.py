@@ -6,6 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from idp.storage.database import Transaction
+from idp.storage.prepared import Lane, Prepared, first_row
 from idp.storage.tables import accounts, browser_sessions
 
 
@@ -30,6 +31,20 @@ class BrowserSession:
 
 
 _COLUMNS = tuple(browser_sessions.c[field.name] for field in fields(BrowserSession))
+_INSTANT = browser_sessions.c.expires_at.type
+
+_find_live = Prepared(
+    sa.select(*_COLUMNS)
+    .join(accounts, accounts.c.id == browser_sessions.c.account_id)
+    .where(
+        browser_sessions.c.cookie_sha256 == sa.bindparam("cookie_sha256", type_=sa.LargeBinary),
+        browser_sessions.c.ended_at.is_(None),
+        browser_sessions.c.expires_at > sa.bindparam("now", type_=_INSTANT),
+        browser_sessions.c.last_seen_at > sa.bindparam("idle_since", type_=_INSTANT),
+        accounts.c.status == "active",
+        accounts.c.token_epoch == browser_sessions.c.account_epoch,
+    )
+)
 
 
 async def insert(tx: Transaction, session: BrowserSession) -> None:
@@ -39,22 +54,11 @@ async def insert(tx: Transaction, session: BrowserSession) -> None:
 
 
 async def find_live(
-    tx: Transaction, *, cookie_sha256: bytes, idle_since: datetime, now: datetime
+    lane: Lane, *, cookie_sha256: bytes, idle_since: datetime, now: datetime
 ) -> BrowserSession | None:
     """Read the session behind a cookie: not ended, not expired, seen since `idle_since`, epoch not behind."""
-    result = await tx.execute(
-        sa.select(*_COLUMNS)
-        .join(accounts, accounts.c.id == browser_sessions.c.account_id)
-        .where(
-            browser_sessions.c.cookie_sha256 == cookie_sha256,
-            browser_sessions.c.ended_at.is_(None),
-            browser_sessions.c.expires_at > now,
-            browser_sessions.c.last_seen_at > idle_since,
-            accounts.c.status == "active",
-            accounts.c.token_epoch == browser_sessions.c.account_epoch,
-        )
-    )
-    row = result.one_or_none()
+    parameters = {"cookie_sha256": cookie_sha256, "idle_since": idle_since, "now": now}
+    row = await first_row(lane, _find_live, parameters)
     return BrowserSession(*row) if row else None
 
 

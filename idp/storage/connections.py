@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from idp.storage import token_endings
 from idp.storage.database import Transaction, insert_if_new
+from idp.storage.prepared import Lane, Prepared, first_row
 from idp.storage.tables import connections
 
 
@@ -25,17 +26,28 @@ class Connection:
 
 _COLUMNS = tuple(connections.c[field.name] for field in fields(Connection))
 
-
-async def find(tx: Transaction, *, account_id: str, client_id: str) -> Connection | None:
-    """Read what a person allows a client now; None also when it was withdrawn."""
-    result = await tx.execute(
-        sa.select(*_COLUMNS).where(
-            connections.c.account_id == account_id,
-            connections.c.client_id == client_id,
-            connections.c.withdrawn_at.is_(None),
-        )
+_find = Prepared(
+    sa.select(*_COLUMNS).where(
+        connections.c.account_id == sa.bindparam("account_id", type_=sa.Text),
+        connections.c.client_id == sa.bindparam("client_id", type_=sa.Text),
+        connections.c.withdrawn_at.is_(None),
     )
-    row = result.one_or_none()
+)
+_touch = (
+    sa.update(connections)
+    .where(
+        connections.c.account_id == sa.bindparam("of_account", type_=sa.Text),
+        connections.c.client_id == sa.bindparam("of_client", type_=sa.Text),
+        connections.c.withdrawn_at.is_(None),
+    )
+    .values(last_used_at=sa.bindparam("now", type_=connections.c.last_used_at.type))
+    .returning(connections.c.token_epoch)
+)
+
+
+async def find(lane: Lane, *, account_id: str, client_id: str) -> Connection | None:
+    """Read what a person allows a client now; None also when it was withdrawn."""
+    row = await first_row(lane, _find, {"account_id": account_id, "client_id": client_id})
     return Connection(*row) if row else None
 
 
@@ -66,16 +78,7 @@ async def allow(
 
 async def touch(tx: Transaction, *, account_id: str, client_id: str, now: datetime) -> int | None:
     """Remember that the connection was used and hold it; answer its epoch, or None when it is withdrawn."""
-    result = await tx.execute(
-        sa.update(connections)
-        .where(
-            connections.c.account_id == account_id,
-            connections.c.client_id == client_id,
-            connections.c.withdrawn_at.is_(None),
-        )
-        .values(last_used_at=now)
-        .returning(connections.c.token_epoch)
-    )
+    result = await tx.execute(_touch, {"of_account": account_id, "of_client": client_id, "now": now})
     epoch: int | None = result.scalar_one_or_none()
     return epoch
 

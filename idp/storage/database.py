@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
+import asyncpg  # type: ignore[import-untyped]  # It carries no types.
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from idp.errors import TemporarilyUnavailable
+from idp.storage.prepared import Autocommit, Lane
 
 Transaction: TypeAlias = AsyncConnection
 """What every query and use case takes first. An alias, so that rooms above need not know SQLAlchemy."""
@@ -27,6 +29,17 @@ ATTEMPTS = 3
 _SERIALIZATION_FAILURE = "40001"
 _DEADLOCK_DETECTED = "40P01"
 SQLITE_BUSY_TIMEOUT_MS = 5_000
+
+_OUR_FAULTS = (
+    IntegrityError,
+    ProgrammingError,
+    DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.SyntaxOrAccessError,
+    asyncpg.DataError,
+)
+# OSError holds TimeoutError since 3.11.
+_FAULTS_BELOW = (DBAPIError, PoolTimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class Database:
@@ -89,6 +102,22 @@ class Database:
             return await self._shielded(lambda: self._run_single(statement, *args, **kwargs))
         return await self.transact(statement, *args, **kwargs)
 
+    async def write_prepared(
+        self, statement: Callable[Concatenate[Lane, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run one prepared statement that commits itself: on PostgreSQL straight on the driver."""
+        if self._write_queue is not None:
+            return await self.transact(statement, *args, **kwargs)
+        return await self._shielded(lambda: self._run_prepared(statement, *args, **kwargs))
+
+    async def read_prepared(
+        self, query: Callable[Concatenate[Lane, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run one prepared query: on PostgreSQL straight on the driver, without a transaction around it."""
+        if self._write_queue is not None:
+            return await self.read(query, *args, **kwargs)
+        return await self._shielded(lambda: self._run_prepared(query, *args, **kwargs))
+
     async def close(self) -> None:
         """Wait for what is running and close every connection."""
         if self._running:
@@ -127,15 +156,39 @@ class Database:
         async with asyncio.timeout(2 * self._timeout_seconds), self._autocommit.connect() as tx:
             return await statement(tx, *args, **kwargs)
 
+    async def _run_prepared(
+        self,
+        statement: Callable[Concatenate[Lane, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        # The pool replaces what a restart closed, and waits no longer than its own limit; the driver has the
+        # limit for each statement.
+        pooled = await self._engine.raw_connection()
+        driver = pooled.driver_connection
+        if not isinstance(driver, asyncpg.Connection):
+            raise TypeError(type(driver))
+        try:
+            answer = await statement(Autocommit(driver, dialect=self._engine.dialect), *args, **kwargs)
+        except asyncpg.PostgresError:
+            # The server answered: the connection is as good as before.
+            pooled.close()
+            raise
+        except BaseException:
+            pooled.invalidate()
+            raise
+        pooled.close()
+        return answer
+
     async def _shielded(self, run: Callable[[], Awaitable[T]]) -> T:
         task: asyncio.Task[T] = asyncio.ensure_future(_awaited(run))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
             return await asyncio.shield(task)
-        except (IntegrityError, ProgrammingError, DataError):
-            raise  # Our own fault, never the infrastructure's.
-        except (DBAPIError, PoolTimeoutError, OSError) as fault:  # OSError holds TimeoutError since 3.11.
+        except _OUR_FAULTS:
+            raise  # Never the infrastructure's.
+        except _FAULTS_BELOW as fault:
             raise TemporarilyUnavailable(
                 detail=f"database: {type(fault).__name__}: {_first_line(fault)}"
             ) from fault

@@ -6,7 +6,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from idp.storage.database import Transaction
-from idp.storage.tables import accounts, browser_sessions, clients, connections, grant_status_index, grants
+from idp.storage.prepared import Lane, Prepared, first_row
+from idp.storage.tables import accounts, browser_sessions, clients, connections, grants
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,6 @@ class Grant:
     amr: list[str]
     acr: str
     proof_key_thumbprint: str | None
-    status_index: int
     created_at: datetime
     code_expires_at: datetime
     expires_at: datetime
@@ -59,7 +59,17 @@ class Standing:
 ANY_PROOF_KEY = "any"
 """In `proof_key_thumbprint`: some key must be proved (RFC 9449 §5: a confidential client may change it)."""
 
-_COLUMNS = tuple(grants.c[field.name] for field in fields(Grant))
+_NAMES = tuple(field.name for field in fields(Grant))
+_COLUMNS = tuple(grants.c[name] for name in _NAMES)
+
+# Built once: spelling a statement of 31 columns anew costs more than running it.
+_insert = sa.insert(grants)
+_hold_session = (
+    sa.select(browser_sessions.c.id)
+    .where(browser_sessions.c.id == sa.bindparam("session_id", type_=sa.Text))
+    .where(browser_sessions.c.ended_at.is_(None))
+    .with_for_update(read=True, key_share=False)
+)
 
 _account_epoch = (
     sa.select(accounts.c.token_epoch)
@@ -115,13 +125,13 @@ _NEXT_GENERATION = {
     "retries": 0,
 }
 
-_rotate = (
+_rotate = Prepared(
     sa.update(grants)
     .where(*_IS_PRESENTED, grants.c.generation >= 1, *_IS_ALIVE)
     .values(_NEXT_GENERATION)
     .returning(*_COLUMNS)
 )
-_redeem = (
+_redeem = Prepared(
     sa.update(grants)
     .where(
         *_IS_PRESENTED,
@@ -138,26 +148,25 @@ _redeem = (
     .values(_NEXT_GENERATION | {"proof_key_thumbprint": sa.bindparam("binding_thumbprint", type_=sa.Text)})
     .returning(*_COLUMNS)
 )
-
-
-async def next_status_index(tx: Transaction) -> int:
-    """Draw the place that a new grant's tokens have in the status lists."""
-    if tx.dialect.name == "postgresql":
-        drawn = await tx.execute(sa.select(grant_status_index.next_value()))
-    else:
-        drawn = await tx.execute(sa.select(sa.func.coalesce(sa.func.max(grants.c.status_index) + 1, 0)))
-    index: int = drawn.scalar_one()
-    return index
+_find_alive = Prepared(
+    sa.select(*_COLUMNS).where(
+        grants.c.id == sa.bindparam("grant_id", type_=sa.LargeBinary),
+        grants.c.status == "active",
+        grants.c.expires_at > sa.bindparam("now", type_=grants.c.expires_at.type),
+        grants.c.account_epoch == _account_epoch,
+        grants.c.client_epoch == _client_epoch,
+        grants.c.connection_epoch == _connection_epoch,
+    )
+)
 
 
 async def insert(tx: Transaction, grant: Grant) -> None:
     """Remember a new grant, at generation 0."""
-    values = {field.name: getattr(grant, field.name) for field in fields(Grant)}
-    await tx.execute(sa.insert(grants).values(values))
+    await tx.execute(_insert, {name: getattr(grant, name) for name in _NAMES})
 
 
 async def redeem(
-    tx: Transaction,
+    lane: Lane,
     *,
     grant_id: bytes,
     presented_sha256: bytes,
@@ -170,7 +179,8 @@ async def redeem(
     now: datetime,
 ) -> Grant | None:
     """Turn an unused code into generation 1; None when any condition fails. At most one caller wins."""
-    result = await tx.execute(
+    row = await first_row(
+        lane,
         _redeem,
         {
             "grant_id": grant_id,
@@ -185,12 +195,11 @@ async def redeem(
             "now": now,
         },
     )
-    row = result.one_or_none()
     return Grant(*row) if row else None
 
 
 async def rotate(
-    tx: Transaction,
+    lane: Lane,
     *,
     grant_id: bytes,
     presented_sha256: bytes,
@@ -201,7 +210,8 @@ async def rotate(
     now: datetime,
 ) -> Grant | None:
     """Advance a live family by one generation; None when any condition fails. At most one caller wins."""
-    result = await tx.execute(
+    row = await first_row(
+        lane,
         _rotate,
         {
             "grant_id": grant_id,
@@ -213,7 +223,6 @@ async def rotate(
             "now": now,
         },
     )
-    row = result.one_or_none()
     return Grant(*row) if row else None
 
 
@@ -309,19 +318,9 @@ async def revoke_of_session(tx: Transaction, *, session_id: str, now: datetime) 
     return result.rowcount
 
 
-async def find_alive(tx: Transaction, *, grant_id: bytes, now: datetime) -> Grant | None:
+async def find_alive(lane: Lane, *, grant_id: bytes, now: datetime) -> Grant | None:
     """Read a grant whose access tokens still count: active, unexpired, no epoch behind."""
-    result = await tx.execute(
-        sa.select(*_COLUMNS).where(
-            grants.c.id == grant_id,
-            grants.c.status == "active",
-            grants.c.expires_at > now,
-            grants.c.account_epoch == _account_epoch,
-            grants.c.client_epoch == _client_epoch,
-            grants.c.connection_epoch == _connection_epoch,
-        )
-    )
-    row = result.one_or_none()
+    row = await first_row(lane, _find_alive, {"grant_id": grant_id, "now": now})
     return Grant(*row) if row else None
 
 
@@ -348,9 +347,5 @@ async def hold_session(tx: Transaction, *, session_id: str) -> bool:
 
     A grant is made under this lock, so a sign-out sees it or prevents it.
     """
-    result = await tx.execute(
-        sa.select(browser_sessions.c.id)
-        .where(browser_sessions.c.id == session_id, browser_sessions.c.ended_at.is_(None))
-        .with_for_update(read=True, key_share=False)
-    )
+    result = await tx.execute(_hold_session, {"session_id": session_id})
     return result.one_or_none() is not None

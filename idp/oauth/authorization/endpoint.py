@@ -156,7 +156,7 @@ class AuthorizationEndpoint:
     ) -> Situation:
         connection = None
         if session is not None:
-            connection = await self._database.read(
+            connection = await self._database.read_prepared(
                 connections.find, account_id=session.account_id, client_id=received.client.id
             )
         return Situation(

@@ -82,7 +82,7 @@ class IntrospectionEndpoint:
         return _of_access_token(claims)
 
     async def _refresh_token(self, token: PresentedToken, caller: Client, *, now: datetime) -> Answer | None:
-        grant = await self._database.read(grants.find_alive, grant_id=token.grant_id, now=now)
+        grant = await self._database.read_prepared(grants.find_alive, grant_id=token.grant_id, now=now)
         if grant is None or grant.client_id != caller.id or grant.secret_sha256 != token.secret_sha256:
             return None
         # Only the newest generation is a token; generation 0 is a code.
@@ -93,7 +93,7 @@ class IntrospectionEndpoint:
     async def _is_alive(self, claims: VerifiedClaims, *, now: datetime) -> bool:
         grant_id = access_token.grant_id_of(claims["jti"])
         if grant_id is not None:
-            grant = await self._database.read(grants.find_alive, grant_id=grant_id, now=now)
+            grant = await self._database.read_prepared(grants.find_alive, grant_id=grant_id, now=now)
             return grant is not None
         client = await self._registry.find(claims["client_id"], now=now)
         # A client's own token lives in the epoch that it was made in.

@@ -8,8 +8,8 @@ from idp.oauth.grant import PresentedCode, Presenter, idle_expiry
 from idp.oauth.grant_token import GrantTokenKeys
 from idp.settings import Tokens
 from idp.storage import grants
-from idp.storage.database import Transaction
 from idp.storage.grants import Grant
+from idp.storage.prepared import Lane
 from idp.web.parameters import Parameters
 
 # The same words for unknown, expired, used and another client's.
@@ -31,11 +31,11 @@ def read_code(parameters: Parameters, *, keys: GrantTokenKeys) -> PresentedCode:
 
 
 async def redeem(
-    tx: Transaction, code: PresentedCode, presenter: Presenter, *, rules: Tokens, now: datetime
+    lane: Lane, code: PresentedCode, presenter: Presenter, *, rules: Tokens, now: datetime
 ) -> Grant | None:
     """Turn an unused code into generation 1, in one statement; None leaves the matter to `settle_code`."""
     return await grants.redeem(
-        tx,
+        lane,
         grant_id=code.token.grant_id,
         presented_sha256=code.token.secret_sha256,
         presenting_client=presenter.client_id,

@@ -111,7 +111,7 @@ class TokenEndpoint:
         presenter = Presenter(client_id=client.id, is_public=client.is_public, thumbprint=thumbprint)
         asked = await self._check_asked(client, parameters, code.token, presenter, with_scope=False)
         rules = self._settings.tokens
-        grant = await self._database.single(
+        grant = await self._database.write_prepared(
             authorization_code_grant.redeem, code, presenter, rules=rules, now=now
         )
         if grant is None:
@@ -136,7 +136,7 @@ class TokenEndpoint:
         presenter = Presenter(client_id=client.id, is_public=client.is_public, thumbprint=thumbprint)
         asked = await self._check_asked(client, parameters, token, presenter, with_scope=True)
         rules = self._settings.tokens
-        grant = await self._database.single(
+        grant = await self._database.write_prepared(
             refresh_token_grant.rotate, token, presenter, rules=rules, now=now
         )
         if grant is None:

@@ -8,8 +8,8 @@ from idp.oauth.grant import Presenter, idle_expiry
 from idp.oauth.grant_token import GrantTokenKeys, PresentedToken
 from idp.settings import Tokens
 from idp.storage import grants
-from idp.storage.database import Transaction
 from idp.storage.grants import Grant
+from idp.storage.prepared import Lane
 from idp.web.parameters import Parameters
 
 # The same words for unknown, expired, reused, revoked and another client's.
@@ -25,11 +25,11 @@ def read_refresh_token(parameters: Parameters, *, keys: GrantTokenKeys) -> Prese
 
 
 async def rotate(
-    tx: Transaction, token: PresentedToken, presenter: Presenter, *, rules: Tokens, now: datetime
+    lane: Lane, token: PresentedToken, presenter: Presenter, *, rules: Tokens, now: datetime
 ) -> Grant | None:
     """Advance the family by one, in one statement; None leaves the matter to `settle_refresh`."""
     return await grants.rotate(
-        tx,
+        lane,
         grant_id=token.grant_id,
         presented_sha256=token.secret_sha256,
         presented_generation=token.generation,
