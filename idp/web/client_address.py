@@ -1,5 +1,6 @@
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -46,6 +47,8 @@ def _nearest_first(hops: str) -> list[str]:
     return [hop.strip() for hop in reversed(kept.split(",")) if hop.strip()]
 
 
+# The same callers come again and again, and each request asks three times.
+@lru_cache(maxsize=1024)
 def _parse(text: str) -> Address | None:
     try:
         address = ipaddress.ip_address(text.partition("%")[0])

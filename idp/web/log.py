@@ -69,6 +69,8 @@ def clean(text: str) -> str:
     """Spell control, line-breaking and direction-changing characters as escapes, and cut what is too long."""
     if len(text) > MAX_VALUE_LENGTH:
         text = text[:MAX_VALUE_LENGTH] + "…"
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text

@@ -2,7 +2,6 @@ import time
 from collections.abc import Collection, Sequence
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from idp import metrics
@@ -35,15 +34,12 @@ class RequestContextMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
         peer = scope["client"][0] if scope.get("client") else ""
         reference = _new_reference()
         context = RequestContext(
             request_id=reference.replace("-", ""),
             reference=reference,
-            address=client_address.resolve(
-                peer, forwarded_for=headers.getlist("x-forwarded-for"), trusted=self._trusted
-            ),
+            address=client_address.resolve(peer, forwarded_for=_forwarded_for(scope), trusted=self._trusted),
         )
         token = request_context.set(context)
         started = time.monotonic()
@@ -53,7 +49,7 @@ class RequestContextMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = context.request_id
+                message["headers"].append((b"x-request-id", context.request_id.encode()))
             await send(message)
 
         try:
@@ -71,6 +67,10 @@ class RequestContextMiddleware:
                     milliseconds=round(seconds * 1000, 1),
                 )
             request_context.reset(token)
+
+
+def _forwarded_for(scope: Scope) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
 
 
 def _known(method: str) -> str:

@@ -1,4 +1,3 @@
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # What a page needs beyond this it says itself (web/pages.py).
@@ -15,7 +14,7 @@ class SecurityHeadersMiddleware:
 
     def __init__(self, app: ASGIApp, *, is_https: bool) -> None:
         self._app = app
-        self._headers = {
+        headers = {
             "Content-Security-Policy": _STRICTEST,
             "X-Frame-Options": "DENY",
             "X-Content-Type-Options": "nosniff",
@@ -25,7 +24,9 @@ class SecurityHeadersMiddleware:
             "Cache-Control": "no-store",
         }
         if is_https:
-            self._headers["Strict-Transport-Security"] = _HSTS
+            headers["Strict-Transport-Security"] = _HSTS
+        # Spelt once, as ASGI wants them: every answer carries them.
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -34,9 +35,8 @@ class SecurityHeadersMiddleware:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                said = {name for name, _ in message["headers"]}
+                message["headers"].extend(header for header in self._headers if header[0] not in said)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
