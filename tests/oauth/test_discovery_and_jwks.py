@@ -224,7 +224,7 @@ async def test_another_library_takes_the_access_token_as_rfc_9068_says(node: Nod
 
     assert header_of(token)["typ"] == "at+jwt"
     assert set(claims) == {
-        "iss", "sub", "aud", "client_id", "scope", "iat", "exp", "jti", "auth_time", "acr", "amr"
+        "iss", "sub", "aud", "client_id", "scope", "iat", "exp", "jti", "auth_time", "acr", "amr", "status",
     }  # fmt: skip
     assert (claims["sub"], claims["client_id"]) == (person.account_id, app.id)
     for audience, at in (("https://other.example/", now), (ISSUER, now), ("https://api.example/", now + 901)):
