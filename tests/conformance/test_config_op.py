@@ -15,6 +15,7 @@ SCHEMA: dict[str, type] = {
             "registration_endpoint", "end_session_endpoint", "revocation_endpoint", "introspection_endpoint",
             "pushed_authorization_request_endpoint", "device_authorization_endpoint", "check_session_iframe",
             "backchannel_authentication_endpoint", "service_documentation", "op_policy_uri", "op_tos_uri",
+            "status_list_aggregation_endpoint",
         ),
         str,
     ),
