@@ -3,9 +3,18 @@ from typing import Any
 import pytest
 
 from idp import resources
-from idp.accounts.account_view import AppView, EmailView, EventView, PasskeyView, SessionView
+from idp.accounts.account_view import (
+    AppView,
+    EmailView,
+    EndedSessionView,
+    EventView,
+    PasskeyView,
+    SessionView,
+    ToldAppView,
+)
 from idp.accounts.moment import Moment
 from idp.errors import NextStep
+from idp.sessions.sign_out import AppState
 from idp.web.browser import Browsers
 from idp.web.pages import Pages
 from idp.web.static_files import StaticFiles
@@ -14,6 +23,7 @@ from tests.accounts.test_account_page import HOSTILE, assert_inert
 
 THEN = Moment(relative="2 hours ago", exact="2026-07-01 12:00 UTC", iso="2026-07-01T12:00:00+00:00")
 REQUEST = "A" * 22
+STATES = [state.value for state in AppState]
 # Pieces and the frame of every page; what stands in a folder of its own has another owner.
 _NO_PAGES = {"base.html", "pieces.html"}
 
@@ -65,14 +75,23 @@ def contexts(text: str) -> dict[str, dict[str, Any]]:  # Any: what each page wan
             "sessions": [
                 SessionView(id="s", device=text, address=text, is_current=False, started=THEN, last_seen=THEN)
             ],
+            "ended_sessions": [
+                EndedSessionView(
+                    device=text, ended=THEN, apps=[ToldAppView(name=text, state=state) for state in STATES]
+                )
+            ],
             "apps": [AppView(client_id=text, name=text, scopes=[text], since=THEN, last_used=THEN)],
             "emails": [EmailView(id="e", address=text, is_verified=False)],
             "events": [EventView(text=text, app_name=text, is_failure=True, at=THEN, address=text)],
         },
         "signed_out.html": {
-            "apps": [{"name": text, "state": state} for state in ("confirmed", "pending", "unreachable")],
+            "apps": [{"name": text, "state": state} for state in STATES],
             "return_to": {"label": text, "href": "https://app.example/"},
+            "again": f"/signed-out?of={REQUEST}",
+        },
+        "signing_out.html": {
             "frames": [],
+            "onward": "https://app.example/?state=1&x=2",
         },
         "recover.html": {"request_id": REQUEST},
         "consent.html": {
@@ -147,6 +166,6 @@ def test_every_field_has_a_label_and_every_form_its_token(pages: Pages, template
 
 
 def test_a_frame_of_an_app_can_do_nothing_to_the_page(pages: Pages) -> None:
-    context = contexts("Demo App")["signed_out.html"] | {"frames": ["https://app.example/logout?sid=1"]}
-    page = bytes(pages.render("signed_out.html", context).body).decode()
+    context = contexts("Demo App")["signing_out.html"] | {"frames": ["https://app.example/logout?sid=1"]}
+    page = bytes(pages.render("signing_out.html", context).body).decode()
     assert 'src="https://app.example/logout?sid=1" sandbox="allow-scripts allow-same-origin"' in page
