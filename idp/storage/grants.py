@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from idp.storage.database import Transaction
 from idp.storage.prepared import Lane, Prepared, first_row
-from idp.storage.tables import accounts, browser_sessions, clients, connections, grants
+from idp.storage.tables import accounts, browser_sessions, clients, connections, grant_status_index, grants
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Grant:
     amr: list[str]
     acr: str
     proof_key_thumbprint: str | None
+    status_index: int
     created_at: datetime
     code_expires_at: datetime
     expires_at: datetime
@@ -158,6 +159,16 @@ _find_alive = Prepared(
         grants.c.connection_epoch == _connection_epoch,
     )
 )
+
+
+async def next_status_index(tx: Transaction) -> int:
+    """Draw the place that a new grant's tokens have in the status lists."""
+    if tx.dialect.name == "postgresql":
+        drawn = await tx.execute(sa.select(grant_status_index.next_value()))
+    else:
+        drawn = await tx.execute(sa.select(sa.func.coalesce(sa.func.max(grants.c.status_index) + 1, 0)))
+    index: int = drawn.scalar_one()
+    return index
 
 
 async def insert(tx: Transaction, grant: Grant) -> None:
