@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
+from idp.accounts.account_deletion import delete_due
 from idp.accounts.recover import RecoverEndpoint
 from idp.clock import Clock, system_clock
 from idp.keys.keyring import Keyring
@@ -124,6 +125,10 @@ def _routes(parts: Parts, lifecycle: Lifecycle) -> list[Route]:
         route("/passkeys/enrolment", passkeys.enrolment),
         route("/passkeys/addition/options", passkeys.addition_options),
         route("/passkeys/addition", passkeys.addition),
+        route("/passkeys/accepted", passkeys.accepted),
+        route("/confirm", passkeys.confirm),
+        route("/passkeys/confirmation/options", passkeys.confirmation_options),
+        route("/passkeys/confirmation", passkeys.confirmation),
         route(
             "/.well-known/webauthn",
             RelatedOrigins(relying_party=relying_party.of_settings(parts.settings)),
@@ -139,6 +144,13 @@ def _routes(parts: Parts, lifecycle: Lifecycle) -> list[Route]:
         route("/account/sessions/end", accounts.end_session),
         route("/account/sessions/end-all", accounts.end_all_sessions),
         route("/account/sign-out", accounts.sign_out),
+        route("/account/email/add", accounts.add_email),
+        route("/account/email/make-primary", accounts.make_primary_email),
+        route("/account/email/remove", accounts.remove_email),
+        route("/account/export", accounts.export_account),
+        route("/account/delete", accounts.delete_account),
+        route("/account/delete/cancel", accounts.cancel_deletion),
+        route("/account/passkeys/add", accounts.add_passkey),
         route("/account/passkeys/rename", accounts.rename_passkey),
         route("/account/passkeys/remove", accounts.remove_passkey),
         route("/account/connections/withdraw", accounts.withdraw_connection),
@@ -180,6 +192,9 @@ def _lifecycle(parts: Parts) -> Lifecycle:
     async def send_logout_tokens(now: datetime) -> None:
         await deliver_due(parts.database, sender=logout_tokens, now=now, limit=LOGOUT_TOKENS_AT_ONCE)
 
+    async def delete_accounts(now: datetime) -> None:
+        await delete_due(parts.database, sealer=parts.sealer, now=now)
+
     jobs = (
         Job("reload_keys", timedelta(seconds=1), lambda now: parts.keyring.reload(now=now)),
         Job(
@@ -189,6 +204,7 @@ def _lifecycle(parts: Parts) -> Lifecycle:
         ),
         Job("send_mail", timedelta(seconds=1), send_mail),
         Job("send_logout_tokens", timedelta(seconds=1), send_logout_tokens),
+        Job("delete_accounts", timedelta(minutes=1), delete_accounts),
         Job("prune", timedelta(minutes=10), lambda now: prune(parts.database, now=now)),
     )
     return Lifecycle(

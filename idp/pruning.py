@@ -9,6 +9,7 @@ from idp.storage import (
     accounts,
     browser_sessions,
     ceremonies,
+    confirmations,
     email_addresses,
     enrolments,
     grants,
@@ -30,6 +31,7 @@ Prune = Callable[..., Awaitable[int]]
 # What expired stays a while: a late or replayed token is still told apart from a made-up one.
 _KEPT: tuple[tuple[str, Prune, timedelta], ...] = (
     ("ceremonies", ceremonies.prune, timedelta(hours=1)),
+    ("confirmations", confirmations.prune, timedelta(days=1)),
     ("interactions", interactions.prune, timedelta(days=1)),
     ("email_verifications", email_addresses.prune_verifications, timedelta(days=1)),
     ("enrolments", enrolments.prune, timedelta(days=1)),

@@ -96,6 +96,15 @@ class Sessions(_Section):
     """A browser session is over after this, however busy."""
 
 
+class Accounts(_Section):
+    """What people may do with their own accounts, and how it is made sure that it is them."""
+
+    recent_confirmation_minutes: int = Field(default=5, ge=1, le=60)
+    """How long a sign-in or a confirmation with a passkey also covers small changes and reads."""
+    deletion_delay_days: int = Field(default=7, ge=0, le=90)
+    """How long a person who asked for their account's deletion can still cancel it."""
+
+
 class Keys(_Section):
     """How signing keys come and go."""
 
@@ -160,6 +169,7 @@ class Settings(BaseSettings):
     passkeys: Passkeys = Passkeys()
     tokens: Tokens = Tokens()
     sessions: Sessions = Sessions()
+    accounts: Accounts = Accounts()
     keys: Keys = Keys()
     database: Database = Database()
 

@@ -1,9 +1,14 @@
 """Each endpoint with the parts that it is given, by hand; `app.py` says at which address."""
 
+from datetime import timedelta
+
 from idp.accounts import email_address
 from idp.accounts.account_connections import WithdrawConnectionEndpoint
+from idp.accounts.account_deletion import CancelDeletionEndpoint, DeleteAccountEndpoint
+from idp.accounts.account_emails import AddEmailEndpoint, MakePrimaryEmailEndpoint, RemoveEmailEndpoint
+from idp.accounts.account_export import ExportAccountEndpoint
 from idp.accounts.account_page import AccountPageEndpoint
-from idp.accounts.account_passkeys import RemovePasskeyEndpoint, RenamePasskeyEndpoint
+from idp.accounts.account_passkeys import AddPasskeyEndpoint, RemovePasskeyEndpoint, RenamePasskeyEndpoint
 from idp.accounts.account_sessions import EndAllSessionsEndpoint, EndSessionEndpoint, SignOutEndpoint
 from idp.accounts.email_verification import LinkMail, ResendVerificationEndpoint, VerifyEmailEndpoint
 from idp.accounts.enrolment_link import EnrolmentLinkEndpoint
@@ -25,10 +30,12 @@ from idp.oauth.token.response import TokenResponses
 from idp.parts import Parts
 from idp.passkeys import relying_party
 from idp.passkeys.authentication_strength import ACR_VALUES
+from idp.passkeys.endpoints.accepted import AcceptedPasskeys
 from idp.passkeys.endpoints.addition import Addition, AdditionOptions
 from idp.passkeys.endpoints.authentication import Authentication, AuthenticationOptions
 from idp.passkeys.endpoints.browser_sign_in import BrowserSignIn
 from idp.passkeys.endpoints.ceremony_gate import CeremonyGate
+from idp.passkeys.endpoints.confirmation import Confirmation, ConfirmationOptions, ConfirmPage
 from idp.passkeys.endpoints.enrolment import Enrolment, EnrolmentOptions
 from idp.passkeys.endpoints.login import LoginPage, MethodsPage
 
@@ -162,7 +169,6 @@ class PasskeysWiring:
         self.authentication_options = AuthenticationOptions(
             database=database,
             gate=gate,
-            cookies=sessions,
             relying_party=party,
             decoy_key=parts.master_key.derive("credential decoys"),
             normalize=email_address.normalize,
@@ -185,12 +191,30 @@ class PasskeysWiring:
             browser_sign_in=browser_sign_in,
             relying_party=party,
             lifetimes=parts.settings.sessions,
+            sealer=parts.sealer,
             clock=clock,
         )
         self.addition_options = AdditionOptions(
             database=database, gate=gate, cookies=sessions, relying_party=party, clock=clock
         )
         self.addition = Addition(
+            database=database,
+            gate=gate,
+            cookies=sessions,
+            relying_party=party,
+            sealer=parts.sealer,
+            clock=clock,
+        )
+        self.accepted = AcceptedPasskeys(
+            database=database, cookies=sessions, relying_party=party, clock=clock
+        )
+        self.confirm = ConfirmPage(
+            database=database, browsers=parts.browsers, cookies=sessions, pages=parts.pages, clock=clock
+        )
+        self.confirmation_options = ConfirmationOptions(
+            database=database, gate=gate, cookies=sessions, relying_party=party, clock=clock
+        )
+        self.confirmation = Confirmation(
             database=database, gate=gate, cookies=sessions, relying_party=party, clock=clock
         )
 
@@ -202,7 +226,8 @@ class AccountsWiring:
         database, clock, sessions = parts.database, parts.clock, parts.sessions
         browsers, pages, rate_limiter = parts.browsers, parts.pages, parts.rate_limiter
         forms = SignedInForms(browsers=browsers, sessions=sessions)
-        mail = LinkMail(issuer=parts.settings.issuer, sealer=parts.sealer)
+        sealer = parts.sealer
+        mail = LinkMail(issuer=parts.settings.issuer, sealer=sealer)
         self.sign_up = SignUpEndpoint(
             database=database,
             browsers=browsers,
@@ -244,11 +269,35 @@ class AccountsWiring:
         )
         self.end_session = EndSessionEndpoint(database=database, forms=forms, sessions=sessions, clock=clock)
         self.end_all_sessions = EndAllSessionsEndpoint(
-            database=database, forms=forms, sessions=sessions, clock=clock
+            database=database, forms=forms, sessions=sessions, sealer=sealer, clock=clock
         )
         self.sign_out = SignOutEndpoint(database=database, forms=forms, sessions=sessions, clock=clock)
-        self.rename_passkey = RenamePasskeyEndpoint(database=database, forms=forms, clock=clock)
+        recent = timedelta(minutes=parts.settings.accounts.recent_confirmation_minutes)
+        self.add_passkey = AddPasskeyEndpoint(database=database, forms=forms, clock=clock)
+        self.rename_passkey = RenamePasskeyEndpoint(
+            database=database, forms=forms, recent=recent, clock=clock
+        )
         self.remove_passkey = RemovePasskeyEndpoint(
-            database=database, forms=forms, sessions=sessions, clock=clock
+            database=database, forms=forms, sessions=sessions, sealer=sealer, clock=clock
+        )
+        self.add_email = AddEmailEndpoint(
+            database=database, forms=forms, rate_limiter=rate_limiter, mail=mail, clock=clock
+        )
+        self.make_primary_email = MakePrimaryEmailEndpoint(
+            database=database, forms=forms, sealer=sealer, clock=clock
+        )
+        self.remove_email = RemoveEmailEndpoint(database=database, forms=forms, sealer=sealer, clock=clock)
+        self.export_account = ExportAccountEndpoint(
+            database=database, forms=forms, sessions=sessions, recent=recent, clock=clock
+        )
+        self.delete_account = DeleteAccountEndpoint(
+            database=database,
+            forms=forms,
+            delay=timedelta(days=parts.settings.accounts.deletion_delay_days),
+            sealer=sealer,
+            clock=clock,
+        )
+        self.cancel_deletion = CancelDeletionEndpoint(
+            database=database, forms=forms, sealer=sealer, clock=clock
         )
         self.withdraw_connection = WithdrawConnectionEndpoint(database=database, forms=forms, clock=clock)

@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from idp.accounts import account_view
+from idp.accounts import account_passkeys, account_view, moment
 from idp.clients.registry import ClientRegistry
 from idp.clock import Clock
 from idp.sessions.cookie import SessionCookies
 from idp.storage import (
+    account_deletions,
     accounts,
     audit_log,
     browser_sessions,
@@ -18,6 +19,7 @@ from idp.storage import (
     email_addresses,
     session_apps,
 )
+from idp.storage.account_deletions import AccountDeletion
 from idp.storage.accounts import Account
 from idp.storage.audit_log import AuditRow
 from idp.storage.browser_sessions import BrowserSession
@@ -36,6 +38,12 @@ _SHOWN_ENDED_SESSIONS = 5
 _DONE = {
     "email-verified": "Your e-mail address is confirmed.",
     "link-sent": "The link is on its way. If many were sent within the hour, wait a while before the next.",
+    "email-added": "The address was added. Open the link that we mailed to it.",
+    "email-removed": "The address was removed.",
+    "primary-email-changed": "Your main address was changed.",
+    "deletion-requested": "Your account will be deleted. Until then you can think again.",
+    "deletion-cancelled": "Your account stays as it is.",
+    "export-ready": "That was you. Choose “Export my data” once more, and the file is saved.",
     "passkey-added": "The passkey was added.",
     "passkey-renamed": "The passkey has its new name.",
     "passkey-removed": "The passkey was removed.",
@@ -90,6 +98,8 @@ class AccountPageEndpoint:
                     for one in owned.ended_sessions
                 ],
                 "apps": [account_view.app(one, names=names, now=now) for one in owned.connections],
+                "add_operation": _operation_id(request),
+                "deletion_on": moment.day(owned.deletion.due_at) if owned.deletion else None,
                 "emails": [account_view.email(one) for one in owned.addresses],
                 "events": [account_view.event(one, names=names, now=now) for one in owned.events],
             },
@@ -116,6 +126,7 @@ class Owned:
     told_apps: list[SessionApp]
     connections: list[Connection]
     addresses: list[EmailAddress]
+    deletion: AccountDeletion | None
     events: list[AuditRow]
 
 
@@ -141,8 +152,14 @@ async def read_owned(
         told_apps=told,
         connections=await connections.of_account(tx, account_id=account_id),
         addresses=await email_addresses.of_account(tx, account_id=account_id),
+        deletion=await account_deletions.find(tx, account_id=account_id),
         events=await audit_log.of_account(tx, account_id=account_id, limit=_SHOWN_EVENTS),
     )
+
+
+def _operation_id(request: Request) -> str:
+    presented = query_parameters(request).get("add") or ""
+    return presented if account_passkeys.is_operation_id(presented) else ""
 
 
 def _client_ids(owned: Owned) -> Iterable[str]:

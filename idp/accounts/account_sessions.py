@@ -7,6 +7,8 @@ from idp import audit
 from idp.accounts.signed_in import SignedInForm, SignedInForms
 from idp.clock import Clock
 from idp.errors import NextStep, PageError
+from idp.notifications import security_mail
+from idp.notifications.outbox import Sealer
 from idp.sessions import browser_session, sign_out
 from idp.sessions.cookie import SessionCookies
 from idp.storage import accounts, browser_sessions
@@ -53,17 +55,24 @@ class EndAllSessionsEndpoint:
     """`POST /account/sessions/end-all`: signs the person out of every browser and every app."""
 
     def __init__(
-        self, *, database: Database, forms: SignedInForms, sessions: SessionCookies, clock: Clock
+        self,
+        *,
+        database: Database,
+        forms: SignedInForms,
+        sessions: SessionCookies,
+        sealer: Sealer,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._forms = forms
         self._sessions = sessions
+        self._sealer = sealer
         self._clock = clock
 
     async def post(self, request: Request) -> Response:
         now = self._clock()
         form = await self._forms.read(request, now=now)
-        address = await self._database.transact(sign_out_everywhere, form, now=now)
+        address = await self._database.transact(sign_out_everywhere, form, sealer=self._sealer, now=now)
         return _farewell(address, self._sessions)
 
 
@@ -111,9 +120,17 @@ async def sign_out_here(tx: Transaction, form: SignedInForm, *, now: datetime) -
     )
 
 
-async def sign_out_everywhere(tx: Transaction, form: SignedInForm, *, now: datetime) -> str:
+async def sign_out_everywhere(tx: Transaction, form: SignedInForm, *, sealer: Sealer, now: datetime) -> str:
     """End everything that the person has open; answer where this browser goes."""
     ended = await end_everything(tx, account_id=form.session.account_id, now=now)
+    await security_mail.tell(
+        tx,
+        "signed_out_everywhere",
+        account_id=form.session.account_id,
+        values={},
+        sealer=sealer,
+        now=now,
+    )
     return await sign_out.next_address(
         tx,
         browser_sha256=form.browser_sha256,

@@ -86,6 +86,7 @@ class EmailView:
     id: str
     address: str
     is_verified: bool
+    is_primary: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,12 @@ def app(connection: Connection, *, names: Mapping[str, str], now: datetime) -> A
 
 def email(address: EmailAddress) -> EmailView:
     """Describe an address."""
-    return EmailView(id=address.id, address=address.address, is_verified=address.verified_at is not None)
+    return EmailView(
+        id=address.id,
+        address=address.address,
+        is_verified=address.verified_at is not None,
+        is_primary=address.is_primary,
+    )
 
 
 def event(row: AuditRow, *, names: Mapping[str, str], now: datetime) -> EventView:

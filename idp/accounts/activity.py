@@ -13,6 +13,13 @@ _SUCCESSES = {
     "passkey_removed": "A passkey was removed",
     "passkey_clone_suspected": "A passkey may have been copied",
     "email_verified": "Your e-mail address was confirmed",
+    "email_added": "An e-mail address was added",
+    "email_removed": "An e-mail address was removed",
+    "primary_email_changed": "Your main e-mail address was changed",
+    "operation_confirmed": "You confirmed a change with a passkey",
+    "account_exported": "Your data was exported",
+    "deletion_requested": "You asked for your account to be deleted",
+    "deletion_cancelled": "You cancelled the deletion of your account",
     "consent_given": "You allowed an app to use your account",
     "consent_refused": "You refused an app",
     "connection_withdrawn": "You removed an app's access",
@@ -31,6 +38,7 @@ _FAILURES = {
     "sign_in": "A sign-in",
     "passkey_added": "Adding a passkey",
     "email_verified": "Confirming your e-mail address",
+    "operation_confirmed": "Confirming a change with a passkey",
     "logout_token_given_up": "An app could not be told that you signed out",
 }
 

@@ -30,6 +30,11 @@ def describe(at: datetime, *, now: datetime) -> Moment:
     )
 
 
+def day(at: datetime) -> str:
+    """Spell a day: "28 November 2026"."""
+    return f"{at.day} {at:%B %Y}"
+
+
 def _relative(age: timedelta) -> str:
     if age < timedelta(minutes=1):
         return "just now"

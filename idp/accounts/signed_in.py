@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from starlette.requests import Request
 
@@ -8,9 +8,6 @@ from idp.sessions.cookie import SessionCookies
 from idp.storage.browser_sessions import BrowserSession
 from idp.web.browser import CSRF_FIELD, Browsers
 from idp.web.parameters import Parameters, form_parameters
-
-CONFIRMATION_LIFETIME = timedelta(minutes=5)
-"""How long a sign-in counts as a fresh proof for an act that cannot be undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +41,3 @@ class SignedInForms:
                 next_step=NextStep("Sign in", "/login"),
             )
         return SignedInForm(session=session, browser_sha256=browser.sha256, fields=fields)
-
-
-def require_fresh(session: BrowserSession, *, now: datetime) -> None:
-    """Refuse what cannot be undone unless the person proved themselves a moment ago; raises PageError."""
-    if now - session.auth_time > CONFIRMATION_LIFETIME:
-        raise PageError(
-            "Show that it is you",
-            "You signed in a while ago, and this can't be undone. Sign in once more, then do it again. "
-            "Nothing was changed.",
-            code="confirmation_required",
-            status=403,
-            next_step=NextStep("Sign in once more", "/login"),
-        )

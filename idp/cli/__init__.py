@@ -14,7 +14,7 @@ import structlog
 import typer
 
 from idp import __version__
-from idp.cli import client, dev, keys, migrate, prune, serve, session, user
+from idp.cli import audit, client, dev, keys, migrate, prune, serve, session, user
 from idp.cli.context import Refusal
 from idp.clients.registration import RegistrationError
 from idp.errors import OAuthError, TemporarilyUnavailable
@@ -36,6 +36,7 @@ app.add_typer(client.app, name="client")
 app.add_typer(user.app, name="user")
 app.add_typer(session.app, name="session")
 app.add_typer(keys.app, name="keys")
+app.add_typer(audit.app, name="audit")
 app.command(name="migrate", epilog=migrate.EXAMPLE)(migrate.migrate)
 app.command(name="prune", epilog=prune.EXAMPLE)(prune.prune)
 

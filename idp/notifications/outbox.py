@@ -8,13 +8,34 @@ from idp.storage import outbox
 from idp.storage.database import Transaction
 from idp.storage.session_apps import LOGOUT_TOKEN
 
-MailKind = Literal["verify_email", "address_in_use", "reuse_detected", "passkey_added"]
+MailKind = Literal[
+    "verify_email",
+    "address_in_use",
+    "reuse_detected",
+    "passkey_added",
+    "passkey_removed",
+    "email_added",
+    "email_removed",
+    "primary_email_changed",
+    "signed_out_everywhere",
+    "deletion_requested",
+    "deletion_cancelled",
+    "account_deleted",
+]
 
 MAIL_VALUES: dict[MailKind, frozenset[str]] = {
     "verify_email": frozenset({"link", "valid_hours"}),
     "address_in_use": frozenset(),
     "reuse_detected": frozenset({"client_name"}),
     "passkey_added": frozenset({"passkey_name"}),
+    "passkey_removed": frozenset({"passkey_name"}),
+    "email_added": frozenset({"address"}),
+    "email_removed": frozenset({"address"}),
+    "primary_email_changed": frozenset({"address"}),
+    "signed_out_everywhere": frozenset(),
+    "deletion_requested": frozenset({"due_on"}),
+    "deletion_cancelled": frozenset(),
+    "account_deleted": frozenset(),
 }
 """What the templates of each kind of mail ask for, beside what they know of the provider itself."""
 

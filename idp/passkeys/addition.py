@@ -1,12 +1,14 @@
-"""Addition: one more passkey for a person who proved a moment ago who they are."""
+"""Addition: one more passkey for a person who confirmed with another one that it is them."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from idp.notifications.outbox import Sealer
 from idp.passkeys import registration
 from idp.passkeys.refusal import CONFIRMATION_REQUIRED, SIGNED_OUT, Refusal, refuse
 from idp.passkeys.registration import CREDENTIAL_KNOWN, EVENT
 from idp.passkeys.relying_party import RelyingParty
 from idp.passkeys.verification.ceremony_error import CeremonyError
+from idp.sessions import confirmation
 from idp.storage import accounts
 from idp.storage.accounts import Account
 from idp.storage.browser_sessions import BrowserSession
@@ -14,24 +16,27 @@ from idp.storage.credentials import Credential
 from idp.storage.database import Transaction
 from idp.web.parameters import Json
 
-CONFIRMATION_LIFETIME = timedelta(minutes=5)  # ASVS 7.5.1: a new passkey needs a sign-in as fresh as this.
-
 _PURPOSE = "add"
 
 
 async def begin_addition(
     tx: Transaction,
     *,
+    operation_id: str,
     session: BrowserSession,
     browser_sha256: bytes,
     relying_party: RelyingParty,
     now: datetime,
 ) -> dict[str, Json] | Refusal:
-    """Hand out a challenge for one more passkey of the person who signed in a moment ago."""
+    """Use up a confirmed operation, and hand out a challenge for one more passkey of the person."""
     account = await accounts.find(tx, account_id=session.account_id)
     if account is None or not _is_live(session, account):
         return await refuse(tx, EVENT, SIGNED_OUT, account_id=session.account_id, now=now)
-    if not _is_fresh(session, now=now):
+    # ASVS 7.5.1: however fresh the sign-in, a new way in is confirmed by itself.
+    operation = await confirmation.take(
+        tx, "passkey.add", operation_id=operation_id, session=session, now=now
+    )
+    if operation is None:
         return await refuse(tx, EVENT, CONFIRMATION_REQUIRED, account_id=account.id, now=now)
     return await registration.begin(
         tx,
@@ -52,6 +57,7 @@ async def finish_addition(
     name: str | None,
     browser_sha256: bytes,
     relying_party: RelyingParty,
+    sealer: Sealer,
     now: datetime,
 ) -> Credential | Refusal:
     """Give the signed-in person one more passkey; `name` None: called after its maker."""
@@ -72,12 +78,10 @@ async def finish_addition(
     account = await accounts.lock(tx, account_id=session.account_id)
     if account is None or not _is_live(session, account):
         return await refuse(tx, EVENT, SIGNED_OUT, account_id=session.account_id, now=now)
-    if not _is_fresh(session, now=now):
-        return await refuse(tx, EVENT, CONFIRMATION_REQUIRED, account_id=account.id, now=now)
     if reason := await registration.obstacle(tx, account, proven.passkey):
         return await refuse(tx, EVENT, reason, account_id=account.id, now=now)
     stored = await registration.store(
-        tx, account, proven.passkey, name=name, relying_party=relying_party, now=now
+        tx, account, proven.passkey, name=name, relying_party=relying_party, sealer=sealer, now=now
     )
     if stored is None:
         return await refuse(tx, EVENT, CREDENTIAL_KNOWN, account_id=account.id, now=now)
@@ -87,7 +91,3 @@ async def finish_addition(
 def _is_live(session: BrowserSession, account: Account) -> bool:
     """Whether the session still stands; asked again here, for it was read in an earlier transaction."""
     return account.status == "active" and account.token_epoch == session.account_epoch
-
-
-def _is_fresh(session: BrowserSession, *, now: datetime) -> bool:
-    return now - session.auth_time <= CONFIRMATION_LIFETIME

@@ -59,15 +59,6 @@ async def begin_sign_in_of_address(
     return await _begin(tx, allowed, browser_sha256=browser_sha256, relying_party=relying_party, now=now)
 
 
-async def begin_confirmation(
-    tx: Transaction, *, account_id: str, browser_sha256: bytes, relying_party: RelyingParty, now: datetime
-) -> dict[str, Json]:
-    """Hand out a challenge for the passkeys of the person who is signed in here, and nobody else's."""
-    known = await credentials.of_account(tx, account_id=account_id)
-    allowed = [credential.id for credential in known if credential.rp_id == relying_party.id]
-    return await _begin(tx, allowed, browser_sha256=browser_sha256, relying_party=relying_party, now=now)
-
-
 async def finish_sign_in(
     tx: Transaction,
     *,
@@ -102,7 +93,7 @@ async def finish_sign_in(
         verified = _verify(presented, ceremony, known=known, account=account, relying_party=relying_party)
     except CeremonyError as fault:
         return await refuse(tx, EVENT, fault.reason, account_id=known.account_id, now=now)
-    await _record_use(tx, known, verified, now=now)
+    await record_use(tx, known, verified, now=now)
     strength = authentication_strength.of_ceremony(
         is_user_verified=verified.is_user_verified, is_backup_eligible=verified.is_backup_eligible
     )
@@ -180,9 +171,10 @@ def _verify(
     return verified
 
 
-async def _record_use(
+async def record_use(
     tx: Transaction, known: Credential, verified: VerifiedAssertion, *, now: datetime
 ) -> None:
+    """Remember what a verified assertion said of its passkey; a counter like a clone's is marked."""
     # WebAuthn L3 §7.2 (signCount): a count that did not grow may mean a clone; we record it and go on. Two
     # zeros are an authenticator that does not count.
     is_suspect = max(verified.sign_count, known.sign_count) > 0 and verified.sign_count <= known.sign_count

@@ -64,5 +64,18 @@ def request_options(
     return options
 
 
+def confirmation_options(
+    *, relying_party: RelyingParty, challenge: bytes, allowed: Sequence[Credential], lifetime: timedelta
+) -> dict[str, Json]:
+    """Spell PublicKeyCredentialRequestOptionsJSON for passkeys of a person who is known already."""
+    return request_options(relying_party=relying_party, challenge=challenge, allowed=None) | {
+        "timeout": lifetime // timedelta(milliseconds=1),
+        # The person is known, so how each passkey is reached is no secret, and spares them a choice.
+        "allowCredentials": [
+            _descriptor(credential.id) | {"transports": [*credential.transports]} for credential in allowed
+        ],
+    }
+
+
 def _descriptor(credential_id: bytes) -> dict[str, Json]:
     return {"type": "public-key", "id": opaque_token.encode(credential_id)}

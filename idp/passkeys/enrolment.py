@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from idp import audit, opaque_token
+from idp.notifications.outbox import Sealer
 from idp.passkeys import authentication_strength, registration, sign_in
 from idp.passkeys.refusal import ENROLMENT_UNAVAILABLE, Refusal, refuse
 from idp.passkeys.registration import CREDENTIAL_KNOWN, EVENT
@@ -55,6 +56,7 @@ async def finish_enrolment(
     browser: SigningInBrowser,
     relying_party: RelyingParty,
     lifetimes: Sessions,
+    sealer: Sealer,
     now: datetime,
 ) -> SignedIn | Refusal:
     """Use an enrolment up: the account is real, has the passkey, and this browser is signed in.
@@ -91,7 +93,7 @@ async def finish_enrolment(
     if await enrolments.use(tx, token_sha256=token_sha256, now=now) is None:
         return await refuse(tx, EVENT, ENROLMENT_UNAVAILABLE, now=now)
     stored = await registration.store(
-        tx, account, proven.passkey, name=None, relying_party=relying_party, now=now
+        tx, account, proven.passkey, name=None, relying_party=relying_party, sealer=sealer, now=now
     )
     if stored is None:
         return await refuse(tx, EVENT, CREDENTIAL_KNOWN, account_id=account.id, now=now)

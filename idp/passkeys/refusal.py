@@ -11,6 +11,7 @@ CREDENTIAL_REMOVED = "credential_removed"
 TOO_MANY_PASSKEYS = "too_many_passkeys"
 CONFIRMATION_REQUIRED = "confirmation_required"
 SIGNED_OUT = "signed_out"
+OPERATION_UNAVAILABLE = "operation_unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,18 @@ def _answer(reason: str) -> PageError:
         case "confirmation_required":
             return PageError(
                 "Is this you, adding a passkey?",
-                "You signed in more than five minutes ago. Confirm with a passkey first.",
+                "Confirm with a passkey that you have first. Start again in your account.",
                 code="confirmation_required",
                 status=403,
+                next_step=NextStep("Go to your account", "/account"),
+            )
+        case "operation_unavailable":
+            return PageError(
+                "This page waited too long",
+                "A confirmation works once, for two minutes. Nothing was changed. "
+                "Start again in your account.",
+                code="operation_unavailable",
+                status=404,
                 next_step=NextStep("Go to your account", "/account"),
             )
         case "signed_out":

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from idp import audit
+from idp.notifications import security_mail
+from idp.notifications.outbox import Sealer
 from idp.passkeys import ceremony_options, passkey_name
 from idp.passkeys.ceremony_options import CHALLENGE_LIFETIME
 from idp.passkeys.refusal import TOO_MANY_PASSKEYS, Refusal, refuse
@@ -115,9 +117,10 @@ async def store(
     *,
     name: str | None,
     relying_party: RelyingParty,
+    sealer: Sealer,
     now: datetime,
 ) -> Credential | None:
-    """Remember the passkey and record it; None when another transaction gave its id away meanwhile."""
+    """Remember the passkey, record it and tell the person; None when its id was given away meanwhile."""
     credential = Credential(
         id=passkey.id,
         account_id=account.id,
@@ -138,4 +141,12 @@ async def store(
         return None
     details = {"name": credential.name, "aaguid": credential.aaguid, "synced": credential.backup_eligible}
     await audit.record(tx, EVENT, account_id=account.id, details=details, now=now)
+    await security_mail.tell(
+        tx,
+        "passkey_added",
+        account_id=account.id,
+        values={"passkey_name": credential.name},
+        sealer=sealer,
+        now=now,
+    )
     return credential

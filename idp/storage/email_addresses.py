@@ -90,6 +90,25 @@ async def delete_unverified(tx: Transaction, *, account_id: str) -> int:
     return result.rowcount
 
 
+async def make_primary(tx: Transaction, *, address_id: str, account_id: str) -> None:
+    """Make one of the account's addresses the one that apps see, and no other."""
+    await tx.execute(
+        sa.update(email_addresses)
+        .where(email_addresses.c.account_id == account_id)
+        .values(is_primary=email_addresses.c.id == address_id)
+    )
+
+
+async def delete(tx: Transaction, *, address_id: str, account_id: str) -> bool:
+    """Forget one of the account's addresses; False when it has none such."""
+    result = await tx.execute(
+        sa.delete(email_addresses).where(
+            email_addresses.c.id == address_id, email_addresses.c.account_id == account_id
+        )
+    )
+    return result.rowcount == 1
+
+
 async def claimants(tx: Transaction, *, normalized: str, limit: int) -> list[str]:
     """Name the accounts that claim the address without having verified it, the newest first."""
     result = await tx.execute(

@@ -158,6 +158,49 @@ browser_sessions = sa.Table(
     sa.Column("ended_at", instant),
 )
 
+confirmations = sa.Table(
+    "confirmations",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column(
+        "account_id", sa.Text, sa.ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    sa.Column("session_id", sa.Text, nullable=False, index=True),
+    sa.Column("operation", sa.LargeBinary, nullable=False),
+    sa.Column("challenge", sa.LargeBinary, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("created_at", instant, nullable=False),
+    sa.Column("expires_at", instant, nullable=False, index=True),
+    sa.Column("answered_at", instant),
+    sa.Column("confirmed_at", instant),
+    sa.Column("used_at", instant),
+)
+
+confirmation_receipts = sa.Table(
+    "confirmation_receipts",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("account_id", sa.Text, nullable=False, index=True),
+    sa.Column("operation", sa.LargeBinary, nullable=False),
+    sa.Column("credential_id", sa.LargeBinary, nullable=False),
+    sa.Column("public_key", sa.LargeBinary, nullable=False),
+    sa.Column("rp_id", sa.Text, nullable=False),
+    sa.Column("origins", json, nullable=False),
+    sa.Column("client_data_json", sa.LargeBinary, nullable=False),
+    sa.Column("authenticator_data", sa.LargeBinary, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+    sa.Column("confirmed_at", instant, nullable=False),
+)
+
+account_deletions = sa.Table(
+    "account_deletions",
+    metadata,
+    sa.Column("account_id", sa.Text, sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("requested_at", instant, nullable=False),
+    sa.Column("due_at", instant, nullable=False, index=True),
+)
+
 clients = sa.Table(
     "clients",
     metadata,

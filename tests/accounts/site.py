@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from html import unescape
 from types import TracebackType
 from typing import Self
@@ -12,8 +12,15 @@ from starlette.routing import Router
 
 from idp import opaque_token
 from idp.accounts.account_connections import WithdrawConnectionEndpoint
+from idp.accounts.account_deletion import CancelDeletionEndpoint, DeleteAccountEndpoint
+from idp.accounts.account_emails import AddEmailEndpoint, MakePrimaryEmailEndpoint, RemoveEmailEndpoint
+from idp.accounts.account_export import ExportAccountEndpoint
 from idp.accounts.account_page import AccountPageEndpoint
-from idp.accounts.account_passkeys import RemovePasskeyEndpoint, RenamePasskeyEndpoint
+from idp.accounts.account_passkeys import (
+    AddPasskeyEndpoint,
+    RemovePasskeyEndpoint,
+    RenamePasskeyEndpoint,
+)
 from idp.accounts.account_sessions import (
     EndAllSessionsEndpoint,
     EndSessionEndpoint,
@@ -35,8 +42,9 @@ from idp.sessions import browser_session
 from idp.sessions.browser_session import Authentication
 from idp.sessions.cookie import SessionCookies
 from idp.settings import Settings
-from idp.storage import accounts, clients, credentials, email_addresses, outbox
+from idp.storage import accounts, clients, confirmations, credentials, email_addresses, outbox
 from idp.storage.browser_sessions import BrowserSession
+from idp.storage.confirmations import Receipt
 from idp.storage.credentials import Credential
 from idp.storage.database import Database, Transaction
 from idp.web.browser import Browsers
@@ -165,18 +173,64 @@ class Site:
             ),
             route(
                 "/account/sessions/end-all",
-                EndAllSessionsEndpoint(database=database, forms=forms, sessions=sessions, clock=clock),
+                EndAllSessionsEndpoint(
+                    database=database, forms=forms, sessions=sessions, sealer=self.sealer, clock=clock
+                ),
             ),
             route(
                 "/account/sign-out",
                 SignOutEndpoint(database=database, forms=forms, sessions=sessions, clock=clock),
             ),
+            route("/account/passkeys/add", AddPasskeyEndpoint(database=database, forms=forms, clock=clock)),
             route(
-                "/account/passkeys/rename", RenamePasskeyEndpoint(database=database, forms=forms, clock=clock)
+                "/account/passkeys/rename",
+                RenamePasskeyEndpoint(
+                    database=database, forms=forms, recent=timedelta(minutes=5), clock=clock
+                ),
             ),
             route(
                 "/account/passkeys/remove",
-                RemovePasskeyEndpoint(database=database, forms=forms, sessions=sessions, clock=clock),
+                RemovePasskeyEndpoint(
+                    database=database, forms=forms, sessions=sessions, sealer=self.sealer, clock=clock
+                ),
+            ),
+            route(
+                "/account/email/add",
+                AddEmailEndpoint(
+                    database=database, forms=forms, rate_limiter=limiter, mail=mail, clock=clock
+                ),
+            ),
+            route(
+                "/account/email/make-primary",
+                MakePrimaryEmailEndpoint(database=database, forms=forms, sealer=self.sealer, clock=clock),
+            ),
+            route(
+                "/account/email/remove",
+                RemoveEmailEndpoint(database=database, forms=forms, sealer=self.sealer, clock=clock),
+            ),
+            route(
+                "/account/export",
+                ExportAccountEndpoint(
+                    database=database,
+                    forms=forms,
+                    sessions=sessions,
+                    recent=timedelta(minutes=5),
+                    clock=clock,
+                ),
+            ),
+            route(
+                "/account/delete",
+                DeleteAccountEndpoint(
+                    database=database,
+                    forms=forms,
+                    delay=timedelta(days=7),
+                    sealer=self.sealer,
+                    clock=clock,
+                ),
+            ),
+            route(
+                "/account/delete/cancel",
+                CancelDeletionEndpoint(database=database, forms=forms, sealer=self.sealer, clock=clock),
             ),
             route(
                 "/account/connections/withdraw",
@@ -284,6 +338,23 @@ class Site:
         assert await self.database.transact(credentials.insert, credential)
         return credential.id
 
+    async def confirm(self, operation: str) -> None:
+        """Confirm an operation, as the ceremony would after its checks."""
+        receipt = Receipt(
+            id=operation,
+            account_id="",
+            operation=b"",
+            credential_id=b"",
+            public_key=b"",
+            rp_id="",
+            origins=[],
+            client_data_json=b"",
+            authenticator_data=b"",
+            signature=b"",
+            confirmed_at=self.clock(),
+        )
+        await self.database.transact(confirmations.confirm, receipt)
+
     async def app_client(self, client_id: str = "app", *, name: str = "Demo App") -> str:
         """Register a client."""
         await self.database.transact(
@@ -313,6 +384,7 @@ class Visitor:
     """One browser: its cookies, and the token of the page that it has open."""
 
     def __init__(self, site: Site) -> None:
+        self.site = site
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=site.app, client=("203.0.113.7", 1)),
             base_url=ORIGIN,
@@ -342,6 +414,15 @@ class Visitor:
         return await self.client.post(
             address, data={"csrf_token": self._csrf, **fields}, headers={"Origin": ORIGIN}
         )
+
+    async def send_confirmed(self, address: str, **fields: str) -> httpx.Response:
+        """Send a form whose operation a passkey then confirms (tests/passkeys has the ceremony itself)."""
+        asked = await self.send(address, **fields)
+        assert asked.status_code == 303, asked.text
+        page, _, operation = asked.headers["location"].partition("?operation=")
+        assert page == "/confirm"
+        await self.site.confirm(operation)
+        return await self.send(address, operation=operation)
 
     async def send_json(self, address: str, **fields: object) -> httpx.Response:
         """Send JSON as our own script would."""

@@ -29,7 +29,7 @@ _FORMS = (
     "/notice",
     "/verify-email",
 )
-_HEADINGS = ["Passkeys", "Sessions", "Connected apps", "E-mail", "Recovery", "Activity"]
+_HEADINGS = ["Passkeys", "Sessions", "Connected apps", "E-mail", "Recovery", "Activity", "Your data"]
 
 
 def assert_inert(html: str) -> None:

@@ -81,8 +81,16 @@ def contexts(text: str) -> dict[str, dict[str, Any]]:  # Any: what each page wan
                 )
             ],
             "apps": [AppView(client_id=text, name=text, scopes=[text], since=THEN, last_used=THEN)],
-            "emails": [EmailView(id="e", address=text, is_verified=False)],
+            "emails": [EmailView(id="e", address=text, is_verified=False, is_primary=False)],
+            "add_operation": REQUEST,
+            "deletion_on": "8 July 2026",
             "events": [EventView(text=text, app_name=text, is_failure=True, at=THEN, address=text)],
+        },
+        "confirm.html": {
+            "heading": f"Is this you, removing {text}?",
+            "consequence": text,
+            "operation_id": REQUEST,
+            "address": "/account/passkeys/remove",
         },
         "signed_out.html": {
             "apps": [{"name": text, "state": state} for state in STATES],

@@ -78,6 +78,7 @@ def test_a_device_that_has_a_passkey_is_not_given_another(dev: DevServer, visito
     sign_up(visitor, dev, email="full@example.com")
 
     visitor.press("Add passkey")
+    visitor.press("Confirm with passkey")
 
     visitor.sees("This device already has a passkey for your account.")
     assert visitor.passkey_count == 1

@@ -100,6 +100,26 @@ class Visitor:
         held = self._device.send("WebAuthn.getCredentials", {"authenticatorId": self._authenticator_id})
         return len(held["credentials"])
 
+    def add_phone(self) -> str:
+        """Have a second device at hand, which the browser reaches as a phone; answer its name."""
+        options = {
+            "protocol": "ctap2",
+            "ctap2Version": "ctap2_1",
+            "transport": "hybrid",
+            "hasResidentKey": True,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+            "automaticPresenceSimulation": True,
+        }
+        return str(
+            self._device.send("WebAuthn.addVirtualAuthenticator", {"options": options})["authenticatorId"]
+        )
+
+    def passkeys_on(self, authenticator_id: str) -> int:
+        """How many passkeys another device holds."""
+        held = self._device.send("WebAuthn.getCredentials", {"authenticatorId": authenticator_id})
+        return len(held["credentials"])
+
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).click()
 

@@ -15,6 +15,14 @@ VALUES: dict[MailKind, dict[str, str | int]] = {
     "address_in_use": {},
     "reuse_detected": {"client_name": "Demo App"},
     "passkey_added": {"passkey_name": "Ada's MacBook"},
+    "passkey_removed": {"passkey_name": "Ada's MacBook"},
+    "email_added": {"address": "new@example.com"},
+    "email_removed": {"address": "old@example.com"},
+    "primary_email_changed": {"address": "new@example.com"},
+    "signed_out_everywhere": {},
+    "deletion_requested": {"due_on": "8 July 2026"},
+    "deletion_cancelled": {},
+    "account_deleted": {},
 }
 
 

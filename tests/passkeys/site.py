@@ -12,14 +12,20 @@ from starlette.requests import Request
 
 from idp import opaque_token
 from idp.clients.registry import ClientRegistry
+from idp.keys.encryption import EncryptionAtRest
+from idp.keys.master_key import MasterKey
 from idp.passkeys import relying_party
+from idp.passkeys.endpoints.accepted import AcceptedPasskeys
 from idp.passkeys.endpoints.addition import Addition, AdditionOptions
 from idp.passkeys.endpoints.authentication import Authentication, AuthenticationOptions
 from idp.passkeys.endpoints.browser_sign_in import BrowserSignIn
 from idp.passkeys.endpoints.ceremony_gate import CeremonyGate
+from idp.passkeys.endpoints.confirmation import Confirmation, ConfirmationOptions, ConfirmPage
 from idp.passkeys.endpoints.enrolment import Enrolment, EnrolmentOptions
 from idp.passkeys.endpoints.login import LoginPage, MethodsPage
 from idp.passkeys.endpoints.related_origins import RelatedOrigins
+from idp.sessions import confirmation
+from idp.sessions.confirmation import OperationKind
 from idp.sessions.cookie import SessionCookies
 from idp.settings import Passkeys, RateLimit, Settings
 from idp.storage import (
@@ -78,6 +84,7 @@ class PasskeySite:
             passkeys=passkeys or Passkeys(),
             rate_limit=RateLimit(ceremony=rate, sign_in=rate),
         )
+        self.sealer = EncryptionAtRest(MasterKey(b"m" * 32))
         self.browsers = Browsers(csrf_key=b"c" * 32, origin=ISSUER, is_https=True)
         self.app = self._application(settings)
         self._clients: list[httpx.AsyncClient] = []
@@ -155,6 +162,7 @@ class PasskeySite:
         token = await self.enrolment(account_id)
         answer = await browser.enrol(token, authenticator, algorithm=algorithm)
         assert answer.status_code == 200, answer.text
+        browser.authenticator = authenticator
         return Person(account_id, browser, authenticator, authenticator.passkeys[-1])
 
     async def credentials_of(self, account_id: str) -> list[Credential]:
@@ -234,7 +242,7 @@ class PasskeySite:
             route("/login/methods", MethodsPage(browsers=self.browsers, pages=pages, rate_limiter=limiter)),
             route(
                 "/passkeys/authentication/options",
-                AuthenticationOptions(cookies=cookies, decoy_key=DECOY_KEY, normalize=normalize, **parts),
+                AuthenticationOptions(decoy_key=DECOY_KEY, normalize=normalize, **parts),
             ),
             route(
                 "/passkeys/authentication",
@@ -243,10 +251,28 @@ class PasskeySite:
             route("/passkeys/enrolment/options", EnrolmentOptions(**parts)),
             route(
                 "/passkeys/enrolment",
-                Enrolment(browser_sign_in=sign_in, lifetimes=settings.sessions, **parts),
+                Enrolment(browser_sign_in=sign_in, lifetimes=settings.sessions, sealer=self.sealer, **parts),
             ),
             route("/passkeys/addition/options", AdditionOptions(cookies=cookies, **parts)),
-            route("/passkeys/addition", Addition(cookies=cookies, **parts)),
+            route("/passkeys/addition", Addition(cookies=cookies, sealer=self.sealer, **parts)),
+            route(
+                "/passkeys/accepted",
+                AcceptedPasskeys(
+                    database=self.database, cookies=cookies, relying_party=party, clock=self.clock
+                ),
+            ),
+            route(
+                "/confirm",
+                ConfirmPage(
+                    database=self.database,
+                    browsers=self.browsers,
+                    cookies=cookies,
+                    pages=pages,
+                    clock=self.clock,
+                ),
+            ),
+            route("/passkeys/confirmation/options", ConfirmationOptions(cookies=cookies, **parts)),
+            route("/passkeys/confirmation", Confirmation(cookies=cookies, **parts)),
             route("/.well-known/webauthn", RelatedOrigins(relying_party=party)),
         ]
         return Starlette(
@@ -270,6 +296,7 @@ class VisitingBrowser:
     def __init__(self, site: PasskeySite, client: httpx.AsyncClient) -> None:
         self.site = site
         self.client = client
+        self.authenticator = SoftwareAuthenticator()
         visitor = site.browsers.renewed()
         self.put_cookie(BROWSER_COOKIE, visitor.token)
 
@@ -312,6 +339,51 @@ class VisitingBrowser:
         assert answer.status_code == 200, answer.text
         options: Json = answer.json()
         return options
+
+    async def session(self) -> BrowserSession:
+        """What the database knows of the session whose cookie is here."""
+        now = self.site.clock()
+        session = await self.site.database.read(
+            browser_sessions.find_live,
+            cookie_sha256=opaque_token.sha256(self.client.cookies[SESSION_COOKIE]),
+            idle_since=now.replace(year=now.year - 1),
+            now=now,
+        )
+        assert session is not None
+        return session
+
+    async def ask(self, kind: OperationKind = "passkey.add", **parameters: str) -> str:
+        """Let an operation of this session wait, as another room would; answer its id."""
+        return await self.site.database.transact(
+            confirmation.ask,
+            kind,
+            session=await self.session(),
+            parameters=parameters,
+            address="/account/somewhere",
+            now=self.site.clock(),
+        )
+
+    async def confirm(
+        self,
+        operation: str,
+        authenticator: SoftwareAuthenticator | None = None,
+        **spoilt: Unpack[RequestSpoilt],
+    ) -> httpx.Response:
+        """Confirm an operation with a passkey, with what the test spoils."""
+        options = await self.options("confirmation", {"operation": operation})
+        credential = (authenticator or self.authenticator).get(options, origin=ISSUER, **spoilt)
+        return await self.post("/passkeys/confirmation", {"operation": operation, "credential": credential})
+
+    async def confirmed(self) -> str:
+        """Confirm that a passkey may be added; answer the operation's id."""
+        operation = await self.ask()
+        answer = await self.confirm(operation)
+        assert answer.status_code == 200, answer.text
+        return operation
+
+    async def addition_options(self) -> Json:
+        """Begin to add a passkey, as whoever confirmed it may."""
+        return await self.options("addition", {"operation": await self.confirmed()})
 
     async def enrol(
         self,
@@ -358,7 +430,7 @@ class VisitingBrowser:
         **spoilt: Unpack[CreationSpoilt],
     ) -> httpx.Response:
         """Add a passkey to the account that is signed in here."""
-        options = await self.options("addition")
+        options = await self.addition_options()
         credential = authenticator.create(options, origin=ISSUER, **spoilt)
         return await self.post("/passkeys/addition", {"credential": credential, "name": name})
 

@@ -1,5 +1,4 @@
 import asyncio
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +7,6 @@ from idp import opaque_token
 from idp.passkeys import passkey_name
 from idp.storage import accounts
 from tests.passkeys.site import ISSUER, SESSION_COOKIE, PasskeySite, VisitingBrowser, assert_refused
-from tests.support.frozen_clock import FrozenClock
 from tests.support.software_authenticator import SoftwareAuthenticator
 
 
@@ -19,7 +17,7 @@ async def test_a_signed_in_person_adds_a_passkey_and_stays_signed_in(site: Passk
 
     answer = await person.browser.add(another, name="  Ada's 👩‍🚀 key  ")
 
-    assert (answer.status_code, answer.json()) == (200, {"continue": "/account"})
+    assert (answer.status_code, answer.json()) == (200, {"continue": "/account?done=passkey-added"})
     names = {credential.name for credential in await site.credentials_of(person.account_id)}
     assert names == {"Passkey", "Ada's 👩‍🚀 key"}
     assert [kept.id for kept in await site.sessions_of(person.account_id)] == [session.id]
@@ -29,7 +27,7 @@ async def test_a_signed_in_person_adds_a_passkey_and_stays_signed_in(site: Passk
 async def test_options_name_the_passkeys_that_the_account_has(site: PasskeySite) -> None:
     person = await site.person()
 
-    options = await person.browser.options("addition")
+    options = await person.browser.addition_options()
 
     assert options["excludeCredentials"] == [
         {
@@ -80,6 +78,7 @@ async def test_a_passkey_is_called_after_its_maker(site: PasskeySite, aaguid: st
 )
 async def test_a_name_that_is_no_short_plain_text_is_refused(site: PasskeySite, name: Any) -> None:
     person = await site.person()
+    await person.browser.confirmed()  # Which notes that the passkey was used.
     before = await site.digest()
 
     answer = await person.browser.add(SoftwareAuthenticator(), name=name)
@@ -94,65 +93,59 @@ def test_names_of_64_characters_in_any_script_are_fine() -> None:
         assert passkey_name.chosen(name) == name
 
 
-async def test_a_session_older_than_five_minutes_must_confirm_first(
-    site: PasskeySite, clock: FrozenClock
-) -> None:
+async def test_however_fresh_the_sign_in_adding_is_confirmed_by_itself(site: PasskeySite) -> None:
+    # Keycloak CVE-2026-3429: a session alone, fresh or not, adds no factor.
     person = await site.person()
-    clock.advance(timedelta(minutes=5))
-    options = await person.browser.options("addition")
-    credential = SoftwareAuthenticator().create(options, origin=ISSUER)
     before = await site.digest()
-    clock.advance(timedelta(seconds=1))
 
-    begun = await person.browser.post("/passkeys/addition/options", {})
-    finished = await person.browser.post("/passkeys/addition", {"credential": credential})
-
-    for answer in (begun, finished):
+    for body in ({}, {"operation": ""}, {"operation": 7}, {"operation": "A" * 22}):
+        answer = await person.browser.post("/passkeys/addition/options", body)
         assert_refused(answer, status=403, code="confirmation_required")
     assert await site.digest() == before
 
 
-async def test_confirming_with_an_own_passkey_opens_the_way(site: PasskeySite, clock: FrozenClock) -> None:
+async def test_an_operation_that_nobody_confirmed_adds_nothing(site: PasskeySite) -> None:
     person = await site.person()
-    clock.advance(timedelta(hours=1))
+    operation = await person.browser.ask()
 
-    options = await person.browser.options("authentication", {"confirm": True})
-    answer = await person.browser.finish_sign_in(person.authenticator.get(options, origin=ISSUER))
+    answer = await person.browser.post("/passkeys/addition/options", {"operation": operation})
 
-    assert [descriptor["id"] for descriptor in options["allowCredentials"]] == [
-        opaque_token.encode(person.passkey.id)
-    ]
-    assert answer.status_code == 200
-    assert (await person.browser.add(SoftwareAuthenticator())).status_code == 200
+    assert_refused(answer, status=403, code="confirmation_required")
 
 
-async def test_nobody_else_confirms_for_the_person(site: PasskeySite, clock: FrozenClock) -> None:
+async def test_a_confirmation_adds_one_passkey_and_not_two(site: PasskeySite) -> None:
     person = await site.person()
-    mallory = await site.person(email="mallory@example.com")
-    clock.advance(timedelta(hours=1))
-    options = await person.browser.options("authentication", {"confirm": True})
-    before = await site.digest()
+    operation = await person.browser.confirmed()
+    asked = [person.browser.post("/passkeys/addition/options", {"operation": operation}) for _ in range(4)]
 
-    answer = await person.browser.finish_sign_in(
-        mallory.authenticator.get(options, origin=ISSUER, passkey=mallory.passkey)
-    )
+    answers = await asyncio.gather(*asked)
 
-    assert_refused(answer)
-    assert await site.digest() == before
+    assert sorted(answer.status_code for answer in answers) == [200, 403, 403, 403]
+
+
+async def test_a_confirmation_of_another_operation_adds_nothing(site: PasskeySite) -> None:
+    person = await site.person()
+    operation = await person.browser.ask("account.export")
+    assert (await person.browser.confirm(operation)).status_code == 200
+
+    answer = await person.browser.post("/passkeys/addition/options", {"operation": operation})
+
+    assert_refused(answer, status=403, code="confirmation_required")
 
 
 async def test_who_is_signed_out_can_neither_add_nor_confirm(browser: VisitingBrowser) -> None:
     for path, body in (
         ("/passkeys/addition/options", {}),
         ("/passkeys/addition", {"credential": {}}),
-        ("/passkeys/authentication/options", {"confirm": True}),
+        ("/passkeys/confirmation/options", {"operation": "A" * 22}),
+        ("/passkeys/confirmation", {"operation": "A" * 22, "credential": {}}),
     ):
         assert_refused(await browser.post(path, body), status=401, code="signed_out")
 
 
 async def test_a_ceremony_begun_by_one_person_adds_nothing_to_the_next(site: PasskeySite) -> None:
     ada, bob = await site.person(), await site.person(email="bob@example.com")
-    options = await ada.browser.options("addition")
+    options = await ada.browser.addition_options()
     credential = SoftwareAuthenticator().create(options, origin=ISSUER)
     # The browser is Bob's now, and its challenges with it.
     await ada.browser.sign_in(bob.authenticator)
@@ -164,7 +157,7 @@ async def test_a_ceremony_begun_by_one_person_adds_nothing_to_the_next(site: Pas
 
 async def test_another_persons_session_in_the_same_browser_adds_nothing(site: PasskeySite) -> None:
     ada, bob = await site.person(), await site.person(email="bob@example.com")
-    options = await ada.browser.options("addition")
+    options = await ada.browser.addition_options()
     credential = SoftwareAuthenticator().create(options, origin=ISSUER)
     ada.browser.put_cookie(SESSION_COOKIE, bob.browser.client.cookies[SESSION_COOKIE])
     before = await site.digest()
@@ -176,7 +169,7 @@ async def test_another_persons_session_in_the_same_browser_adds_nothing(site: Pa
 
 async def test_the_epoch_raised_meanwhile_ends_the_ceremony(site: PasskeySite) -> None:
     person = await site.person()
-    options = await person.browser.options("addition")
+    options = await person.browser.addition_options()
     credential = SoftwareAuthenticator().create(options, origin=ISSUER)
     await site.database.transact(
         accounts.raise_epoch, account_id=person.account_id, seen_epoch=0, now=site.clock()
@@ -193,7 +186,7 @@ async def test_signing_out_everywhere_while_passkeys_are_added_wins_or_comes_lat
     site: PasskeySite,
 ) -> None:
     person = await site.person()
-    options = [await person.browser.options("addition") for _ in range(4)]
+    options = [await person.browser.addition_options() for _ in range(4)]
     waiting = [SoftwareAuthenticator().create(option, origin=ISSUER) for option in options]
 
     async def sign_out_everywhere() -> None:
@@ -226,6 +219,7 @@ async def test_an_enrolment_challenge_adds_nothing(site: PasskeySite) -> None:
 )
 async def test_a_spoilt_addition_adds_nothing(site: PasskeySite, spoilt: dict[str, Any]) -> None:
     person = await site.person()
+    await person.browser.confirmed()  # Which notes that the passkey was used.
     before = await site.digest()
 
     assert_refused(await person.browser.add(SoftwareAuthenticator(), **spoilt))
@@ -234,6 +228,7 @@ async def test_a_spoilt_addition_adds_nothing(site: PasskeySite, spoilt: dict[st
 
 async def test_a_passkey_of_another_account_is_not_added(site: PasskeySite) -> None:
     ada, bob = await site.person(), await site.person(email="bob@example.com")
+    await bob.browser.confirmed()  # Which notes that the passkey was used.
     before = await site.digest()
 
     assert_refused(await bob.browser.add(SoftwareAuthenticator(), credential_id=ada.passkey.id))

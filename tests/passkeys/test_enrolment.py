@@ -642,7 +642,8 @@ async def test_an_account_holds_so_many_passkeys_and_no_more(site: PasskeySite) 
     for _ in range(MAX_PASSKEYS - 1):
         assert (await person.browser.add(SoftwareAuthenticator())).status_code == 200
 
-    answer = await person.browser.post("/passkeys/addition/options", {})
+    operation = await person.browser.confirmed()
+    answer = await person.browser.post("/passkeys/addition/options", {"operation": operation})
 
     assert_refused(answer, code="too_many_passkeys")
 

@@ -5,6 +5,7 @@ from starlette.responses import JSONResponse, Response
 
 from idp.clock import Clock
 from idp.errors import PageError
+from idp.notifications.outbox import Sealer
 from idp.passkeys import addition, passkey_name
 from idp.passkeys.endpoints.ceremony_gate import CeremonyGate
 from idp.passkeys.refusal import SIGNED_OUT, Refusal
@@ -16,7 +17,7 @@ from idp.web.parameters import Json
 
 
 class AdditionOptions:
-    """POST /passkeys/addition/options: `{}` begins one more passkey of the person who is signed in."""
+    """POST /passkeys/addition/options: `{"operation": …}`, confirmed, begins one more passkey."""
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class AdditionOptions:
         admitted = await self._gate.admit(request)
         outcome = await self._database.transact(
             addition.begin_addition,
+            operation_id=_operation_id(admitted.body),
             session=await _session(self._cookies, request, now=now),
             browser_sha256=admitted.browser.sha256,
             relying_party=self._relying_party,
@@ -58,12 +60,14 @@ class Addition:
         gate: CeremonyGate,
         cookies: SessionCookies,
         relying_party: RelyingParty,
+        sealer: Sealer,
         clock: Clock,
     ) -> None:
         self._database = database
         self._gate = gate
         self._cookies = cookies
         self._relying_party = relying_party
+        self._sealer = sealer
         self._clock = clock
 
     async def post(self, request: Request) -> Response:
@@ -76,11 +80,12 @@ class Addition:
             name=_name(admitted.body),
             browser_sha256=admitted.browser.sha256,
             relying_party=self._relying_party,
+            sealer=self._sealer,
             now=now,
         )
         if isinstance(outcome, Refusal):
             raise outcome.error()
-        return JSONResponse({"continue": "/account"})
+        return JSONResponse({"continue": "/account?done=passkey-added"})
 
 
 async def _session(cookies: SessionCookies, request: Request, *, now: datetime) -> BrowserSession:
@@ -88,6 +93,12 @@ async def _session(cookies: SessionCookies, request: Request, *, now: datetime) 
     if session is None:
         raise Refusal(SIGNED_OUT).error()
     return session
+
+
+def _operation_id(body: dict[str, Json]) -> str:
+    operation_id = body.get("operation")
+    # Left out, it is one that was never confirmed.
+    return operation_id if isinstance(operation_id, str) else ""
 
 
 def _name(body: dict[str, Json]) -> str | None:

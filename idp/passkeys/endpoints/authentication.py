@@ -9,9 +9,8 @@ from idp.errors import InvalidRequest, PageError
 from idp.passkeys import authentication, continuation
 from idp.passkeys.endpoints.browser_sign_in import BrowserSignIn
 from idp.passkeys.endpoints.ceremony_gate import CeremonyGate
-from idp.passkeys.refusal import SIGNED_OUT, Refusal
+from idp.passkeys.refusal import Refusal
 from idp.passkeys.relying_party import RelyingParty
-from idp.sessions.cookie import SessionCookies
 from idp.settings import Sessions
 from idp.storage.database import Database
 from idp.web.browser import Browser
@@ -21,14 +20,13 @@ MAX_ADDRESS_LENGTH = 320  # RFC 5321 §4.5.3.1: 64 and 255, with the @.
 
 
 class AuthenticationOptions:
-    """POST /passkeys/authentication/options: `{}`, `{"email": …}`, or `{"confirm": true}` when signed in."""
+    """POST /passkeys/authentication/options: `{}` or `{"email": …}`."""
 
     def __init__(
         self,
         *,
         database: Database,
         gate: CeremonyGate,
-        cookies: SessionCookies,
         relying_party: RelyingParty,
         decoy_key: bytes,
         normalize: Callable[[str], str | None],
@@ -36,7 +34,6 @@ class AuthenticationOptions:
     ) -> None:
         self._database = database
         self._gate = gate
-        self._cookies = cookies
         self._relying_party = relying_party
         self._decoy_key = decoy_key
         self._normalize = normalize
@@ -46,9 +43,7 @@ class AuthenticationOptions:
         now = self._clock()
         admitted = await self._gate.admit(request)
         email = admitted.body.get("email")
-        if admitted.body.get("confirm") is True:
-            options = await self._of_session(request, admitted.browser, now=now)
-        elif email is None or email == "":
+        if email is None or email == "":
             options = await self._database.transact(
                 authentication.begin_sign_in,
                 browser_sha256=admitted.browser.sha256,
@@ -75,18 +70,6 @@ class AuthenticationOptions:
             browser_sha256=browser.sha256,
             relying_party=self._relying_party,
             decoy_key=self._decoy_key,
-            now=now,
-        )
-
-    async def _of_session(self, request: Request, browser: Browser, *, now: datetime) -> dict[str, Json]:
-        session = await self._cookies.current(request, now=now)
-        if session is None:
-            raise Refusal(SIGNED_OUT).error()
-        return await self._database.transact(
-            authentication.begin_confirmation,
-            account_id=session.account_id,
-            browser_sha256=browser.sha256,
-            relying_party=self._relying_party,
             now=now,
         )
 

@@ -3,6 +3,7 @@ from starlette.responses import JSONResponse, Response
 
 from idp.clock import Clock
 from idp.errors import InvalidRequest
+from idp.notifications.outbox import Sealer
 from idp.passkeys import continuation, enrolment
 from idp.passkeys.endpoints.browser_sign_in import BrowserSignIn
 from idp.passkeys.endpoints.ceremony_gate import CeremonyGate
@@ -50,6 +51,7 @@ class Enrolment:
         browser_sign_in: BrowserSignIn,
         relying_party: RelyingParty,
         lifetimes: Sessions,
+        sealer: Sealer,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -57,6 +59,7 @@ class Enrolment:
         self._browser_sign_in = browser_sign_in
         self._relying_party = relying_party
         self._lifetimes = lifetimes
+        self._sealer = sealer
         self._clock = clock
 
     async def post(self, request: Request) -> Response:
@@ -71,6 +74,7 @@ class Enrolment:
             browser=renewal.browser,
             relying_party=self._relying_party,
             lifetimes=self._lifetimes,
+            sealer=self._sealer,
             now=now,
         )
         if isinstance(outcome, Refusal):

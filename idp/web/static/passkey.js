@@ -112,6 +112,7 @@ export async function finishSignIn(credential, { rpId, request }) {
   try {
     const answer = await post("/passkeys/authentication", { credential, request });
     rememberPasskey();
+    await tellPasswordManager();
     return answer;
   } catch (error) {
     if (error.code === "unknown_credential" && !(await forgetPasskey(rpId, credential.id))) {
@@ -127,6 +128,29 @@ export async function enrolPasskey(enrolment) {
   const credential = await createPasskey(options);
   say("One moment…");
   return post("/passkeys/enrolment", { enrolment, credential, request: requestId });
+}
+
+/** Tell the password manager which passkeys the signed-in person has, and what they are called now. */
+export async function tellPasswordManager() {
+  const { signalAllAcceptedCredentials, signalCurrentUserDetails } = window.PublicKeyCredential ?? {};
+  if (!signalAllAcceptedCredentials && !signalCurrentUserDetails) {
+    return;
+  }
+  try {
+    const response = await fetch("/passkeys/accepted", {
+      headers: { Accept: "application/json" },
+      credentials: "same-origin",
+      redirect: "error",
+    });
+    if (!response.ok) {
+      return;
+    }
+    const { rpId, userId, allAcceptedCredentialIds, name, displayName } = await response.json();
+    await PublicKeyCredential.signalAllAcceptedCredentials?.({ rpId, userId, allAcceptedCredentialIds });
+    await PublicKeyCredential.signalCurrentUserDetails?.({ rpId, userId, name, displayName });
+  } catch {
+    // A courtesy to the password manager: nothing here depends on it.
+  }
 }
 
 /** Go where the server says, within our own site. */
