@@ -3,12 +3,12 @@ from typing import Annotated
 
 import typer
 
-from idp.accounts import administration, display_name, email_address, enrolment_link, person
+from idp.accounts import administration, email_address, enrolment_link
 from idp.accounts.administration import ROLES, Role
 from idp.accounts.email_address import EmailAddressText
-from idp.accounts.profile import ProfileError
-from idp.cli import context
+from idp.cli import context, user_argument, user_profile
 from idp.cli.context import ACTOR, Opened, Refusal
+from idp.cli.user_argument import User
 from idp.storage import accounts, credentials, email_addresses
 from idp.storage.accounts import Account
 from idp.storage.credentials import Credential
@@ -16,6 +16,7 @@ from idp.storage.database import Transaction
 from idp.storage.email_addresses import EmailAddress
 
 app = typer.Typer(help="Invite people and look after their accounts.", no_args_is_help=True)
+app.command(name="update", epilog=user_profile.EXAMPLE)(user_profile.update)
 
 _PAGE = 500
 
@@ -27,13 +28,6 @@ def _read_email(text: str) -> EmailAddressText:
     return parsed
 
 
-def _read_name(text: str) -> str:
-    name = display_name.parse(text)
-    if name is None:
-        raise typer.BadParameter("give a name of 1 to 64 characters")
-    return name
-
-
 def _read_role(text: str) -> Role:
     role = next((role for role in ROLES if role == text), None)
     if role is None:
@@ -41,19 +35,6 @@ def _read_role(text: str) -> Role:
     return role
 
 
-def _read_claims(assignments: list[str]) -> dict[str, str]:
-    claims: dict[str, str] = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals or name in claims:
-            raise typer.BadParameter("give each claim once, as name=value", param_hint="--claim")
-        claims[name] = text
-    return claims
-
-
-User = Annotated[
-    str, typer.Argument(metavar="USER", show_default=False, help="The user's e-mail address or identifier.")
-]
 GivenRole = Annotated[
     Role, typer.Argument(metavar="ROLE", parser=_read_role, show_default=False, help=", ".join(ROLES))
 ]
@@ -69,7 +50,8 @@ def invite(
     ],
     *,
     name: Annotated[
-        str | None, typer.Option("--name", parser=_read_name, help="The person's name; they can change it.")
+        str | None,
+        typer.Option("--name", parser=user_argument.read_name, help="The person's name; they can change it."),
     ] = None,
     admin: Annotated[bool, typer.Option("--admin", help="Make the person an administrator.")] = False,
     as_json: Json = False,
@@ -98,7 +80,7 @@ def recover(ctx: typer.Context, user: User, *, as_json: Json = False) -> None:
     """Print a one-time link that gives an account another passkey. Make sure first who is asking."""
 
     async def create(tx: Transaction, *, now: datetime) -> str:
-        account = await _require(tx, user)
+        account = await user_argument.require(tx, user)
         token = await enrolment_link.create_recovery_link(tx, account_id=account.id, now=now, actor=ACTOR)
         if token is None:
             raise Refusal(f"the account is {account.status}, not active")
@@ -148,13 +130,13 @@ def show(ctx: typer.Context, user: User, *, as_json: Json = False) -> None:
     """Show a user's account, addresses and passkeys."""
 
     async def read(tx: Transaction) -> dict[str, object]:
-        account = await _require(tx, user)
+        account = await user_argument.require(tx, user)
         addresses = await email_addresses.of_account(tx, account_id=account.id)
         passkeys = await credentials.of_account(tx, account_id=account.id)
         profile = account.profile or {}
         return (
             _spelt(account, addresses)
-            | ({"profile": profile} if as_json else _flat(profile))
+            | ({"profile": profile} if as_json else user_profile.flat(profile))
             | {"passkeys": _spelt_passkeys(passkeys, as_json=as_json)}
         )
 
@@ -164,50 +146,12 @@ def show(ctx: typer.Context, user: User, *, as_json: Json = False) -> None:
     (context.print_json if as_json else context.print_fields)(context.run(ctx, act))
 
 
-@app.command(
-    epilog="Example: idp user update ada@example.com --claim locale=en-GB --claim address.country=GB"
-)
-def update(
-    ctx: typer.Context,
-    user: User,
-    *,
-    name: Annotated[
-        str | None, typer.Option("--name", parser=_read_name, help="The name that apps and people see.")
-    ] = None,
-    claim: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="A claim of OIDC Core 5.1 (address.country for a part of the address); no value removes it. "
-            "Repeatable.",
-        ),
-    ] = None,
-) -> None:
-    """Change what is known of a user, and told to the apps that they allowed."""
-    claims = _read_claims(claim or [])
-    if name is None and not claims:
-        raise typer.BadParameter("give --name or --claim")
-
-    async def change(tx: Transaction, *, now: datetime) -> None:
-        account = await _require(tx, user)
-        await person.change(tx, account_id=account.id, name=name, claims=claims, now=now, actor=ACTOR)
-
-    async def act(opened: Opened) -> None:
-        await opened.database.transact(change, now=opened.clock())
-
-    try:
-        context.run(ctx, act)
-    except ProfileError as fault:
-        raise Refusal(str(fault)) from fault
-    typer.echo(f"{user} is updated.")
-
-
 @app.command(epilog="Example: idp user disable ada@example.com")
 def disable(ctx: typer.Context, user: User) -> None:
     """Keep a user from signing in, and end at once all that they have open."""
 
     async def change(tx: Transaction, *, now: datetime) -> None:
-        account = await _require(tx, user)
+        account = await user_argument.require(tx, user)
         await administration.disable(tx, account_id=account.id, now=now, actor=ACTOR)
 
     async def act(opened: Opened) -> None:
@@ -222,7 +166,7 @@ def enable(ctx: typer.Context, user: User) -> None:
     """Let a disabled user sign in again."""
 
     async def change(tx: Transaction, *, now: datetime) -> None:
-        account = await _require(tx, user)
+        account = await user_argument.require(tx, user)
         if not await administration.enable(tx, account_id=account.id, now=now, actor=ACTOR):
             raise Refusal(f"the account is {account.status}, not disabled")
 
@@ -238,7 +182,7 @@ def delete(ctx: typer.Context, user: User) -> None:
     """Delete a user and what is known of them, for good."""
 
     async def change(tx: Transaction, *, now: datetime) -> None:
-        account = await _require(tx, user)
+        account = await user_argument.require(tx, user)
         await administration.delete(tx, account_id=account.id, now=now, actor=ACTOR)
 
     async def act(opened: Opened) -> None:
@@ -253,7 +197,7 @@ def grant_role(ctx: typer.Context, user: User, role: GivenRole) -> None:
     """Give a user a role in administration, in place of the one they have."""
 
     async def change(tx: Transaction, *, now: datetime) -> None:
-        account = await _require(tx, user)
+        account = await user_argument.require(tx, user)
         await administration.set_role(tx, account_id=account.id, role=role, now=now, actor=ACTOR)
 
     async def act(opened: Opened) -> None:
@@ -268,7 +212,7 @@ def revoke_role(ctx: typer.Context, user: User, role: GivenRole) -> None:
     """Take a role in administration from a user."""
 
     async def change(tx: Transaction, *, now: datetime) -> None:
-        account = await _require(tx, user)
+        account = await user_argument.require(tx, user)
         if account.role != role:
             raise Refusal(f"{user} is not {role}")
         await administration.set_role(tx, account_id=account.id, role=None, now=now, actor=ACTOR)
@@ -278,13 +222,6 @@ def revoke_role(ctx: typer.Context, user: User, role: GivenRole) -> None:
 
     context.run(ctx, act)
     typer.echo(f"{user} is no longer {role}.")
-
-
-async def _require(tx: Transaction, named: str) -> Account:
-    account = await administration.find_account(tx, named=named)
-    if account is None or account.status == "deleted":
-        raise Refusal(f"there is no user {named}, or more than one claims the address; see idp user list")
-    return account
 
 
 def _link(opened: Opened, token: str) -> str:
@@ -311,13 +248,6 @@ def _spelt(account: Account, addresses: list[EmailAddress]) -> dict[str, object]
         "email_verified": bool(addresses) and addresses[0].verified_at is not None,
         "created_at": account.created_at.isoformat(timespec="seconds"),
     }
-
-
-def _flat(profile: dict[str, object]) -> dict[str, object]:
-    address = profile.get("address")
-    members = address if isinstance(address, dict) else {}
-    flat = {name: value for name, value in profile.items() if name != "address"}
-    return flat | {f"address.{name}": value for name, value in members.items()}
 
 
 def _spelt_passkeys(passkeys: list[Credential], *, as_json: bool) -> list[object]:
