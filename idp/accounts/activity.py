@@ -27,6 +27,7 @@ _SUCCESSES = {
     "recovery_link_created": "An administrator made an enrolment link for you",
     "account_disabled": "An administrator disabled your account",
     "account_enabled": "An administrator enabled your account",
+    "profile_changed": "An administrator changed your name or profile",
     "role_changed": "Your role was changed",
     "refresh_token_reused": "An app's old sign-in was used twice, so you were signed out",
     "authorization_code_replayed": "An app's sign-in was repeated, so it was ended",
