@@ -13,7 +13,8 @@ from idp.keys.keyring import Keyring
 from idp.oauth.inspection.access_token_gate import REFUSAL, AccessTokenGate
 from idp.oauth.tokens import access_token, claims, scope
 from idp.storage import grants
-from idp.storage.database import Database, Transaction
+from idp.storage.database import Database
+from idp.storage.prepared import Lane
 
 PATH = "/userinfo"
 
@@ -48,7 +49,7 @@ class UserinfoEndpoint:
         verified = await self._gate.admit(request, path=PATH, now=now)
         scopes = str(verified["scope"]).split()
         grant_id = access_token.grant_id_of(verified["jti"])
-        told = await self._database.read(_told_of, grant_id=grant_id, scopes=scopes, now=now)
+        told = await self._database.read_prepared(_told_of, grant_id=grant_id, scopes=scopes, now=now)
         if told is None:
             raise BearerError(InvalidToken(REFUSAL, detail="grant is over"))
         # OIDC Core §5.3.1: only a token that was granted openid.
@@ -74,12 +75,12 @@ class UserinfoEndpoint:
 
 
 async def _told_of(
-    tx: Transaction, *, grant_id: bytes | None, scopes: Collection[str], now: datetime
+    lane: Lane, *, grant_id: bytes | None, scopes: Collection[str], now: datetime
 ) -> dict[str, object] | None:
     """Answer what a living grant lets its client know."""
-    grant = await grants.find_alive(tx, grant_id=grant_id, now=now) if grant_id else None
+    grant = await grants.find_alive(lane, grant_id=grant_id, now=now) if grant_id else None
     if grant is None:
         return None
     names = {*scope.claims_of(scopes), *claims.requested(grant, place="userinfo")}
-    person = await claims.of_person(tx, account_id=grant.account_id, names=names)
+    person = await claims.of_person(lane, account_id=grant.account_id, names=names)
     return None if person is None else {"sub": grant.account_id} | person

@@ -162,7 +162,9 @@ class TokenEndpoint:
         names = claims.requested(grant, place="id_token")
         if not names:
             return {}
-        person = await self._database.read(claims.of_person, account_id=grant.account_id, names=names)
+        person = await self._database.read_prepared(
+            claims.of_person, account_id=grant.account_id, names=names
+        )
         return person or {}
 
     async def _check_asked(

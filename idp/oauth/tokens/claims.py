@@ -3,25 +3,24 @@
 from collections.abc import Collection
 from typing import Literal
 
-from idp.storage import accounts, email_addresses
-from idp.storage.database import Transaction
+from idp.storage import people
 from idp.storage.grants import Grant
+from idp.storage.prepared import Lane
 
 
-async def of_person(tx: Transaction, *, account_id: str, names: Collection[str]) -> dict[str, object] | None:
+async def of_person(lane: Lane, *, account_id: str, names: Collection[str]) -> dict[str, object] | None:
     """Answer those of the named claims that are known; None when there is no such person."""
-    account = await accounts.find(tx, account_id=account_id)
-    if account is None:
+    person = await people.find(lane, account_id=account_id)
+    if person is None:
         return None
-    known: dict[str, object] = dict(account.profile or {})
-    if account.name:
-        known["name"] = account.name
-    known["updated_at"] = int(account.updated_at.timestamp())
-    addresses = await email_addresses.of_account(tx, account_id=account_id)
-    if addresses:
-        known["email"] = addresses[0].address
+    known: dict[str, object] = dict(person.profile or {})
+    if person.name:
+        known["name"] = person.name
+    known["updated_at"] = int(person.updated_at.timestamp())
+    if person.email is not None:
+        known["email"] = person.email
         # Only the mailed link makes an address a person's; until then a client must not trust it.
-        known["email_verified"] = addresses[0].verified_at is not None
+        known["email_verified"] = person.email_verified_at is not None
     return {name: value for name, value in known.items() if name in names}
 
 
