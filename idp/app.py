@@ -31,6 +31,7 @@ from idp.parts import Parts
 from idp.passkeys import relying_party
 from idp.passkeys.authentication_strength import ACR_VALUES
 from idp.passkeys.endpoints.related_origins import RelatedOrigins
+from idp.passkeys.endpoints.well_known import ChangePassword, PasskeyEndpoints
 from idp.pruning import prune
 from idp.settings import Settings, load_settings
 from idp.storage.database import Database
@@ -133,6 +134,8 @@ def _routes(parts: Parts, lifecycle: Lifecycle) -> list[Route]:
             "/.well-known/webauthn",
             RelatedOrigins(relying_party=relying_party.of_settings(parts.settings)),
         ),
+        route("/.well-known/passkey-endpoints", PasskeyEndpoints(issuer=parts.settings.issuer)),
+        route("/.well-known/change-password", ChangePassword()),
         # Accounts.
         route("/signup", accounts.sign_up),
         route("/enrol", accounts.enrolment_link),

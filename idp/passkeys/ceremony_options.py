@@ -12,6 +12,8 @@ from idp.web.parameters import Json
 CHALLENGE_LIFETIME = timedelta(minutes=5)  # WebAuthn L3 §15.1: the upper end of what is recommended.
 _TIMEOUT_MILLISECONDS = CHALLENGE_LIFETIME // timedelta(milliseconds=1)
 
+_SECURITY_KEY = frozenset({"ble", "nfc", "smart-card", "usb"})
+
 
 def new_challenge() -> bytes:
     """Draw a challenge (WebAuthn L3 §13.4.3 asks for 16 bytes at least)."""
@@ -74,7 +76,21 @@ def confirmation_options(
         "allowCredentials": [
             _descriptor(credential.id) | {"transports": [*credential.transports]} for credential in allowed
         ],
+        "hints": [*hints_for([credential.transports for credential in allowed])],
     }
+
+
+def hints_for(transports: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Answer where a browser should look first (WebAuthn L3 §5.8.7); empty when the passkeys differ in that.
+
+    `transports` of each passkey that may answer.
+    """
+    kinds = {frozenset(one) for one in transports}
+    if kinds and all(kind and kind <= _SECURITY_KEY for kind in kinds):
+        return ("security-key",)
+    if kinds and all("internal" in kind for kind in kinds):
+        return ("client-device", "hybrid")
+    return ()
 
 
 def _descriptor(credential_id: bytes) -> dict[str, Json]:

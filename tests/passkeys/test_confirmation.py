@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from idp import opaque_token
+from idp.passkeys import ceremony_options
 from idp.passkeys import confirmation as confirming
 from idp.passkeys.verification.ceremony_error import CeremonyError
 from idp.sessions import confirmation
@@ -344,3 +345,21 @@ async def test_the_password_manager_hears_of_exactly_the_passkeys_that_are_accep
     }
     assert answer.headers["cache-control"] == "no-store"
     assert (await site.browser().client.get("/passkeys/accepted")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("transports", "hints"),
+    [
+        ([["internal"]], ("client-device", "hybrid")),
+        ([["hybrid", "internal"], ["internal"]], ("client-device", "hybrid")),
+        ([["usb", "nfc"], ["usb"]], ("security-key",)),
+        ([["usb"], ["internal"]], ()),
+        ([["hybrid"]], ()),
+        ([[]], ()),
+        ([], ()),
+    ],
+)
+def test_a_browser_is_hinted_where_to_look_when_the_passkeys_agree(
+    transports: list[list[str]], hints: tuple[str, ...]
+) -> None:
+    assert ceremony_options.hints_for(transports) == hints
