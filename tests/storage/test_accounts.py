@@ -151,3 +151,17 @@ async def test_only_old_beginnings_are_pruned(database: Database) -> None:
     left = await database.read(accounts.search, after="", limit=10)
     assert (first, second) == (1, 1)
     assert [account.id for account in left] == ["new", "real"]
+
+
+async def test_a_profile_is_kept_as_written_and_erased_with_the_account(database: Database) -> None:
+    await database.transact(rows.insert_account)
+    profile: dict[str, object] = {"birthdate": "1815-12-10", "address": {"country": "GB"}, "locale": "ü"}
+    await database.transact(accounts.set_profile, account_id=ACCOUNT, profile=profile, now=LATER)
+    account = await database.read(accounts.find, account_id=ACCOUNT)
+    assert account is not None
+    assert (account.profile, account.updated_at) == (profile, LATER)
+
+    await database.transact(accounts.erase, account_id=ACCOUNT, now=LATER)
+    erased = await database.read(accounts.find, account_id=ACCOUNT)
+    assert erased is not None
+    assert erased.profile is None
