@@ -126,6 +126,7 @@ def _routes(parts: Parts, lifecycle: Lifecycle) -> list[Route]:
         route("/passkeys/enrolment", passkeys.enrolment),
         route("/passkeys/addition/options", passkeys.addition_options),
         route("/passkeys/addition", passkeys.addition),
+        route("/passkeys/offer", passkeys.offer),
         route("/passkeys/accepted", passkeys.accepted),
         route("/confirm", passkeys.confirm),
         route("/passkeys/confirmation/options", passkeys.confirmation_options),

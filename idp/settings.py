@@ -61,6 +61,8 @@ class Passkeys(_Section):
     """Origins beside the issuer's own that may run ceremonies (related origins)."""
     user_verification: Literal["required", "preferred"] = "required"
     """Whether the authenticator must check a fingerprint, face or PIN."""
+    nudge_interval_days: int = Field(default=30, ge=1, le=3650)
+    """After a sign-in with another device, how long until "Add a passkey to this device" is shown again."""
 
 
 class Tokens(_Section):

@@ -38,6 +38,7 @@ from idp.passkeys.endpoints.ceremony_gate import CeremonyGate
 from idp.passkeys.endpoints.confirmation import Confirmation, ConfirmationOptions, ConfirmPage
 from idp.passkeys.endpoints.enrolment import Enrolment, EnrolmentOptions
 from idp.passkeys.endpoints.login import LoginPage, MethodsPage
+from idp.passkeys.endpoints.offer import PasskeyOffer
 
 
 class OAuthWiring:
@@ -180,6 +181,7 @@ class PasskeysWiring:
             browser_sign_in=browser_sign_in,
             relying_party=party,
             lifetimes=parts.settings.sessions,
+            nudge_interval=timedelta(days=parts.settings.passkeys.nudge_interval_days),
             clock=clock,
         )
         self.enrolment_options = EnrolmentOptions(
@@ -208,6 +210,7 @@ class PasskeysWiring:
         self.accepted = AcceptedPasskeys(
             database=database, cookies=sessions, relying_party=party, clock=clock
         )
+        self.offer = PasskeyOffer(browsers=parts.browsers, cookies=sessions, pages=parts.pages, clock=clock)
         self.confirm = ConfirmPage(
             database=database, browsers=parts.browsers, cookies=sessions, pages=parts.pages, clock=clock
         )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from idp.accounts import account_passkeys, account_view, moment
+from idp.accounts import account_passkeys, account_view, moment, onward
 from idp.clients.registry import ClientRegistry
 from idp.clock import Clock
 from idp.sessions.cookie import SessionCookies
@@ -99,6 +99,7 @@ class AccountPageEndpoint:
                 ],
                 "apps": [account_view.app(one, names=names, now=now) for one in owned.connections],
                 "add_operation": _operation_id(request),
+                "request_id": onward.request_id(query_parameters(request)),
                 "deletion_on": moment.day(owned.deletion.due_at) if owned.deletion else None,
                 "emails": [account_view.email(one) for one in owned.addresses],
                 "events": [account_view.event(one, names=names, now=now) for one in owned.events],

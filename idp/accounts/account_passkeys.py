@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from idp import audit, opaque_token
-from idp.accounts import display_name, step_up
+from idp.accounts import display_name, onward, step_up
 from idp.accounts.signed_in import SignedInForms
 from idp.clock import Clock
 from idp.errors import NextStep, PageError
@@ -58,15 +58,20 @@ class AddPasskeyEndpoint:
                 confirmation.ask,
                 "passkey.add",
                 session=form.session,
-                parameters={},
+                parameters={"request": onward.request_id(form.fields)},
                 address=ADD_ADDRESS,
                 now=now,
             )
             return step_up.to_confirmation(asked)
         # The passkey itself is made by a script, whose first question uses the confirmation up.
-        if not is_operation_id(operation_id):
+        operation = await self._database.read(
+            confirmation.peek, operation_id=operation_id, session=form.session, now=now
+        )
+        if operation is None:
             raise step_up.not_confirmed()
-        return RedirectResponse(f"/account?add={operation_id}#passkeys", status_code=303)
+        request_id = operation.parameters.get("request", "")
+        then = f"&request={request_id}" if request_id else ""
+        return RedirectResponse(f"/account?add={operation_id}{then}#passkeys", status_code=303)
 
 
 class RenamePasskeyEndpoint:

@@ -1,7 +1,8 @@
 """Sign-in: any passkey of this device, one of an address, or one of the person who is here already."""
 
 from contextlib import suppress
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from idp import audit, opaque_token
 from idp.passkeys import authentication_strength, ceremony_options, decoys, sign_in
@@ -14,7 +15,7 @@ from idp.passkeys.verification.assertion import VerifiedAssertion
 from idp.passkeys.verification.ceremony_error import CeremonyError
 from idp.passkeys.verification.presented_credential import PresentedAssertion
 from idp.settings import Sessions
-from idp.storage import accounts, ceremonies, credentials, email_addresses
+from idp.storage import accounts, ceremonies, credentials, email_addresses, passkey_nudges
 from idp.storage.accounts import Account
 from idp.storage.ceremonies import Ceremony
 from idp.storage.credentials import Credential
@@ -66,6 +67,7 @@ async def finish_sign_in(
     browser: SigningInBrowser,
     relying_party: RelyingParty,
     lifetimes: Sessions,
+    nudge_interval: timedelta,
     now: datetime,
 ) -> SignedIn | Refusal:
     """Verify an assertion and sign the browser in, or say why not; the challenge is used up either way."""
@@ -97,7 +99,7 @@ async def finish_sign_in(
     strength = authentication_strength.of_ceremony(
         is_user_verified=verified.is_user_verified, is_backup_eligible=verified.is_backup_eligible
     )
-    return await sign_in.start(
+    signed_in = await sign_in.start(
         tx,
         account,
         credential_id=known.id,
@@ -106,6 +108,10 @@ async def finish_sign_in(
         lifetimes=lifetimes,
         now=now,
     )
+    is_offered = presented_credential.claims_other_device(credential) and await passkey_nudges.take(
+        tx, account_id=account.id, unless_since=now - nudge_interval, now=now
+    )
+    return replace(signed_in, is_offered_passkey=is_offered)
 
 
 async def _begin(

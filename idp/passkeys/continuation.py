@@ -21,9 +21,11 @@ def is_request_id(text: str) -> bool:
     return len(text) == _REQUEST_ID_LENGTH and opaque_token.decode(text) is not None
 
 
-def address(request_id: str, *, has_notice: bool) -> str:
-    """Answer the next page: word that waits for the person comes before the application."""
+def address(request_id: str, *, has_notice: bool, is_offered_passkey: bool = False) -> str:
+    """Answer the next page: word that waits for the person, or an offer, comes before the application."""
     query = f"?request={request_id}" if request_id else ""
     if has_notice:
         return f"/notice{query}"
+    if is_offered_passkey:
+        return f"/passkeys/offer{query}"
     return f"/authorize{query}" if request_id else "/account"

@@ -30,10 +30,11 @@ class SigningInBrowser:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A new session's cookie, and whether word waits for the person."""
+    """A new session's cookie, and what the person sees before they go on: word that waits, or an offer."""
 
     cookie_token: str = field(repr=False)
     has_notice: bool
+    is_offered_passkey: bool = False
 
 
 async def start(

@@ -143,6 +143,16 @@ async def take(
     return parse(confirmation.operation)
 
 
+async def peek(
+    tx: Transaction, *, operation_id: str, session: BrowserSession, now: datetime
+) -> Operation | None:
+    """Read a confirmed operation of this session that is not executed yet, without taking it."""
+    confirmed = await confirmations.find_confirmed(
+        tx, confirmation_id=operation_id, account_id=session.account_id, session_id=session.id, now=now
+    )
+    return parse(confirmed.operation) if confirmed else None
+
+
 async def is_recent(tx: Transaction, session: BrowserSession, *, within: timedelta, now: datetime) -> bool:
     """Whether the person signed in, or confirmed anything in this session, lately enough for small things."""
     if now - session.auth_time <= within:

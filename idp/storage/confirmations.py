@@ -124,6 +124,24 @@ async def use(
     return Confirmation(*row) if row else None
 
 
+async def find_confirmed(
+    tx: Transaction, *, confirmation_id: str, account_id: str, session_id: str, now: datetime
+) -> Confirmation | None:
+    """Read a confirmed operation that waits for its execution, of this session alone."""
+    result = await tx.execute(
+        sa.select(*_COLUMNS).where(
+            confirmations.c.id == confirmation_id,
+            confirmations.c.account_id == account_id,
+            confirmations.c.session_id == session_id,
+            confirmations.c.confirmed_at.is_not(None),
+            confirmations.c.used_at.is_(None),
+            confirmations.c.expires_at > now,
+        )
+    )
+    row = result.one_or_none()
+    return Confirmation(*row) if row else None
+
+
 async def was_confirmed_since(tx: Transaction, *, account_id: str, session_id: str, since: datetime) -> bool:
     """Whether this session confirmed anything since then."""
     result = await tx.execute(

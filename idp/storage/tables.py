@@ -213,6 +213,13 @@ confirmation_receipts = sa.Table(
     sa.Column("confirmed_at", _instant(), nullable=False),
 )
 
+passkey_nudges = sa.Table(
+    "passkey_nudges",
+    metadata,
+    sa.Column("account_id", sa.Text, sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("shown_at", _instant(), nullable=False),
+)
+
 account_deletions = sa.Table(
     "account_deletions",
     metadata,

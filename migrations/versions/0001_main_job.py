@@ -193,6 +193,13 @@ confirmation_receipts = sa.Table(
     sa.Column("confirmed_at", instant, nullable=False),
 )
 
+passkey_nudges = sa.Table(
+    "passkey_nudges",
+    metadata,
+    sa.Column("account_id", sa.Text, sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("shown_at", instant, nullable=False),
+)
+
 account_deletions = sa.Table(
     "account_deletions",
     metadata,

@@ -163,3 +163,13 @@ async def test_another_persons_passkey_is_out_of_reach(site: Site, act: str) -> 
         assert answer.status_code == 404
     assert await names(site, ada) == ["Ada's", "Other"]
     assert await names(site, eve) == ["Eve's", "Eve's"]
+
+
+async def test_the_apps_request_is_carried_through_the_addition(site: Site) -> None:
+    visitor = await site.visitor(await site.person())
+    answer = await visitor.send_confirmed("/account/passkeys/add", request="A" * 22)
+    location = answer.headers["location"].removesuffix("#passkeys")
+    assert location.endswith(f"&request={'A' * 22}")
+    assert f'data-request="{"A" * 22}"' in (await visitor.open(location)).text
+    crooked = await visitor.send_confirmed("/account/passkeys/add", request="https://evil.example")
+    assert "request=" not in crooked.headers["location"]

@@ -83,9 +83,11 @@ def contexts(text: str) -> dict[str, dict[str, Any]]:  # Any: what each page wan
             "apps": [AppView(client_id=text, name=text, scopes=[text], since=THEN, last_used=THEN)],
             "emails": [EmailView(id="e", address=text, is_verified=False, is_primary=False)],
             "add_operation": REQUEST,
+            "request_id": REQUEST,
             "deletion_on": "8 July 2026",
             "events": [EventView(text=text, app_name=text, is_failure=True, at=THEN, address=text)],
         },
+        "offer.html": {"request_id": REQUEST, "onward": f"/authorize?request={REQUEST}"},
         "confirm.html": {
             "heading": f"Is this you, removing {text}?",
             "consequence": text,

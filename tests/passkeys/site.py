@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Unpack
 
 import httpx
@@ -23,6 +24,7 @@ from idp.passkeys.endpoints.ceremony_gate import CeremonyGate
 from idp.passkeys.endpoints.confirmation import Confirmation, ConfirmationOptions, ConfirmPage
 from idp.passkeys.endpoints.enrolment import Enrolment, EnrolmentOptions
 from idp.passkeys.endpoints.login import LoginPage, MethodsPage
+from idp.passkeys.endpoints.offer import PasskeyOffer
 from idp.passkeys.endpoints.related_origins import RelatedOrigins
 from idp.sessions import confirmation
 from idp.sessions.confirmation import OperationKind
@@ -246,7 +248,12 @@ class PasskeySite:
             ),
             route(
                 "/passkeys/authentication",
-                Authentication(browser_sign_in=sign_in, lifetimes=settings.sessions, **parts),
+                Authentication(
+                    browser_sign_in=sign_in,
+                    lifetimes=settings.sessions,
+                    nudge_interval=timedelta(days=30),
+                    **parts,
+                ),
             ),
             route("/passkeys/enrolment/options", EnrolmentOptions(**parts)),
             route(
@@ -255,6 +262,10 @@ class PasskeySite:
             ),
             route("/passkeys/addition/options", AdditionOptions(cookies=cookies, **parts)),
             route("/passkeys/addition", Addition(cookies=cookies, sealer=self.sealer, **parts)),
+            route(
+                "/passkeys/offer",
+                PasskeyOffer(browsers=self.browsers, cookies=cookies, pages=pages, clock=self.clock),
+            ),
             route(
                 "/passkeys/accepted",
                 AcceptedPasskeys(

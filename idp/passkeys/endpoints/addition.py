@@ -6,7 +6,7 @@ from starlette.responses import JSONResponse, Response
 from idp.clock import Clock
 from idp.errors import PageError
 from idp.notifications.outbox import Sealer
-from idp.passkeys import addition, passkey_name
+from idp.passkeys import addition, continuation, passkey_name
 from idp.passkeys.endpoints.ceremony_gate import CeremonyGate
 from idp.passkeys.refusal import SIGNED_OUT, Refusal
 from idp.passkeys.relying_party import RelyingParty
@@ -73,6 +73,7 @@ class Addition:
     async def post(self, request: Request) -> Response:
         now = self._clock()
         admitted = await self._gate.admit(request)
+        request_id = continuation.request_id(admitted.body.get("request"))
         outcome = await self._database.transact(
             addition.finish_addition,
             session=await _session(self._cookies, request, now=now),
@@ -85,6 +86,8 @@ class Addition:
         )
         if isinstance(outcome, Refusal):
             raise outcome.error()
+        if request_id:
+            return JSONResponse({"continue": continuation.address(request_id, has_notice=False)})
         return JSONResponse({"continue": "/account?done=passkey-added"})
 
 

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -85,6 +85,7 @@ class Authentication:
         browser_sign_in: BrowserSignIn,
         relying_party: RelyingParty,
         lifetimes: Sessions,
+        nudge_interval: timedelta,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -92,6 +93,7 @@ class Authentication:
         self._browser_sign_in = browser_sign_in
         self._relying_party = relying_party
         self._lifetimes = lifetimes
+        self._nudge_interval = nudge_interval
         self._clock = clock
 
     async def post(self, request: Request) -> Response:
@@ -105,6 +107,7 @@ class Authentication:
             browser=renewal.browser,
             relying_party=self._relying_party,
             lifetimes=self._lifetimes,
+            nudge_interval=self._nudge_interval,
             now=now,
         )
         if isinstance(outcome, Refusal):

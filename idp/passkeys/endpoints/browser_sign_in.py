@@ -43,7 +43,9 @@ class BrowserSignIn:
 
     def response(self, signed_in: SignedIn, renewal: Renewal, *, request_id: str) -> Response:
         """Tell the script where to go on, with both cookies."""
-        address = continuation.address(request_id, has_notice=signed_in.has_notice)
+        address = continuation.address(
+            request_id, has_notice=signed_in.has_notice, is_offered_passkey=signed_in.is_offered_passkey
+        )
         response = JSONResponse({"continue": address})
         self._browsers.remember(response, renewal.renewed)
         self._cookies.put(response, signed_in.cookie_token)

@@ -48,6 +48,12 @@ def presented_challenge(credential: Json) -> bytes:
     return client_data.parse(_client_data_json(_response(credential))).challenge
 
 
+def claims_other_device(credential: Json) -> bool:
+    """Whether the browser says that the passkey came from another device: unsigned, a hint and no more."""
+    # WebAuthn L3 §5.1 (authenticatorAttachment).
+    return isinstance(credential, dict) and credential.get("authenticatorAttachment") == "cross-platform"
+
+
 def read_registration(credential: Json) -> PresentedRegistration:
     """Read the answer of `navigator.credentials.create()`; raises CeremonyError."""
     response = _response(credential)

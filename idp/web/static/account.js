@@ -5,6 +5,7 @@ import {
   createPasskey,
   post,
   refreshWhenRestored,
+  requestId,
   requirePasskeys,
   say,
   tellPasswordManager,
@@ -21,7 +22,7 @@ async function addPasskey() {
   say("Your device will ask for your fingerprint, face or PIN.");
   const credential = await createPasskey(options);
   options = undefined;
-  const answer = await post("/passkeys/addition", { credential });
+  const answer = await post("/passkeys/addition", { credential, request: requestId });
   continueTo(answer.continue);
 }
 
