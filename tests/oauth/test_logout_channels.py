@@ -11,6 +11,7 @@ from idp.accounts import account_passkeys, account_sessions, administration
 from idp.clients import registration
 from idp.clients.metadata import change_metadata
 from idp.errors import InvalidRequest
+from idp.keys.encryption import EncryptionAtRest
 from idp.oauth.logout.front_channel import frame_address
 from idp.sessions import browser_session
 from idp.sessions.browser_session import Authentication, StartedSession
@@ -19,7 +20,17 @@ from idp.storage.browser_sessions import BrowserSession
 from idp.storage.credentials import Credential
 from idp.storage.database import Database, Transaction
 from tests.support.frozen_clock import FrozenClock
-from tests.support.node import ISSUER, App, Claims, Node, Person, between, header_of, running_node
+from tests.support.node import (
+    ISSUER,
+    MASTER_KEY,
+    App,
+    Claims,
+    Node,
+    Person,
+    between,
+    header_of,
+    running_node,
+)
 from tests.support.relying_party import LOOPBACK, RelyingParty, deliver, look, press, received, verified
 
 EVENTS: Claims = {"http://schemas.openid.net/event/backchannel-logout": {}}
@@ -206,14 +217,21 @@ async def _removed_passkey(node: Node, person: Person) -> None:
             {"id": b"passkey-1", "session": session.id},
         )
         here = await _start(tx, account_id=person.account_id, previous=None, node=node, now=now)
-        removal = await account_passkeys.remove_passkey(
+        asked = await account_passkeys.ask_to_remove(
+            tx, credential_id=b"passkey-1", session=here.session, now=now
+        )
+        assert isinstance(asked, account_passkeys.Asked)
+        # The ceremony is tests/passkeys' matter; here it counts as done.
+        await tx.execute(sa.text("UPDATE confirmations SET confirmed_at = expires_at"))
+        removal = await account_passkeys.remove_confirmed(
             tx,
-            credential_id=b"passkey-1",
+            operation_id=asked.operation_id,
             session=here.session,
             idle_since=now - timedelta(hours=1),
+            sealer=EncryptionAtRest(MASTER_KEY),
             now=now,
         )
-        assert removal is account_passkeys.Removal.REMOVED
+        assert removal is account_passkeys.Change.DONE
 
     await node.provider.database.transact(change)
 
