@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Brings what the tests need and no Python package carries: PostgreSQL's server programs and Chromium.
+# Brings what the tests need and no Python package carries: PostgreSQL's server programs, Chromium, and Go and
+# Java for the programs of docs/validating-tokens.md.
 # What is already there stays as it is; nothing is started.
 set -euo pipefail
 
@@ -81,4 +82,12 @@ fi
 if ! has_chromium; then
     install_chromium && has_chromium ||
         refuse "Chromium" "Install it as root, for example: apt-get install chromium"
+fi
+if ! command -v go >/dev/null; then
+    { apt_install golang-go && command -v go >/dev/null; } ||
+        refuse "Go (1.19 or newer)" "Install it as root, for example: apt-get install golang-go"
+fi
+if ! command -v javac >/dev/null; then
+    { apt_install default-jdk-headless && command -v javac >/dev/null; } ||
+        refuse "a Java development kit (17 or newer)" "Install it as root, for example: apt-get install default-jdk-headless"
 fi

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class Issuer:
     name: str = ""
     jwks_readings: int = 0
     metadata_readings: int = 0
+    revoked: set[int] = field(default_factory=set)
     is_down: bool = False
     token_answer: Claims = field(default_factory=dict)
     token_status: int = 200
@@ -125,6 +127,26 @@ class Issuer:
         self.jwks_readings += 1
         return JSONResponse(KeySet(list(self.published)).as_dict(private=False))
 
+    def status_of(self, index: int) -> Claims:
+        """Spell the `status` claim of a token at this place of the one list."""
+        return {"status_list": {"idx": index, "uri": f"{self.address}/status-lists/0"}}
+
+    async def status_list(self, _request: Request) -> Response:
+        bits = bytearray(16)
+        for index in self.revoked:
+            bits[index // 8] |= 1 << index % 8
+        now = int(time.time())
+        lst = base64.urlsafe_b64encode(zlib.compress(bits)).rstrip(b"=").decode()
+        claims: Claims = {
+            "sub": f"{self.address}/status-lists/0",
+            "iat": now,
+            "exp": now + 300,
+            "ttl": 10,
+            "status_list": {"bits": 1, "lst": lst},
+        }
+        token = sign(claims, key=self.key, typ="statuslist+jwt")
+        return Response(token, media_type="application/statuslist+jwt")
+
     async def token(self, request: Request) -> Response:
         form = dict(parse_qsl((await request.body()).decode()))
         self.token_requests.append(form | {"authorization": request.headers.get("authorization", "")})
@@ -160,6 +182,7 @@ class IssuerServer:
         answers = {
             "/.well-known/openid-configuration": self._issuer.metadata,
             "/jwks": self._issuer.jwks,
+            "/status-lists/0": self._issuer.status_list,
             "/token": self._issuer.token,
             "/userinfo": self._issuer.userinfo,
         }
