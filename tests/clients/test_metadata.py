@@ -60,7 +60,7 @@ FAULTS: tuple[tuple[str, object], ...] = (
     ("post_logout_redirect_uris", ["https://app.example.com/bye#"]),
     ("post_logout_redirect_uris", {"a": "b"}),
     ("token_endpoint_auth_method", "client_secret_jwt"),
-    ("token_endpoint_auth_method", "private_key_jwt"),
+    ("token_endpoint_auth_method", "client_secret_jwt"),
     ("token_endpoint_auth_method", ["none"]),
     ("grant_types", []),
     ("grant_types", ["password"]),
