@@ -33,7 +33,7 @@ from idp.passkeys.authentication_strength import ACR_VALUES
 from idp.passkeys.endpoints.related_origins import RelatedOrigins
 from idp.passkeys.endpoints.well_known import ChangePassword, PasskeyEndpoints
 from idp.pruning import prune
-from idp.settings import Settings, load_settings
+from idp.settings import Settings
 from idp.storage.database import Database
 from idp.web import client_address, log
 from idp.web.cors import CrossOriginMiddleware
@@ -85,11 +85,6 @@ def build_provider(settings: Settings, *, clock: Clock = system_clock) -> Provid
         status_lists=parts.status_lists,
         lifecycle=lifecycle,
     )
-
-
-def create_app() -> ASGIApp:
-    """Build the node that the environment describes; what each worker process of `idp serve` calls."""
-    return build_provider(load_settings()).asgi
 
 
 def _routes(parts: Parts, lifecycle: Lifecycle) -> list[Route]:

@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     master_key_file: Path = Path("var/master.key")
     """32 random bytes as base64url on one line, mode 0600 (`idp keys new-master-key FILE` writes one)."""
     data_directory: Path = Path("var")
-    """Where the embedded database's lock and undelivered mail live."""
+    """Where mail that no server takes is written, and what `idp dev` keeps of its demo app."""
     signup: Literal["open", "invite"] = "open"
     """Whether anyone may create an account, or only people with an invitation."""
     trusted_proxies: tuple[str, ...] = ()
