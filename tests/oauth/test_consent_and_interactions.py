@@ -392,6 +392,20 @@ async def test_going_back_after_the_code_says_that_it_is_done(node: Node, app: A
     assert await contents(node) == before
 
 
+async def test_going_back_to_the_consent_page_after_the_code_leads_to_the_word_that_it_is_done(
+    node: Node, app: App, person: Person
+) -> None:
+    page = await open_consent(node, app, person)
+    await page.press("allow")
+    await page.go_on()
+
+    again = await page.browser.get(f"/consent?request={page.request_id}")
+
+    assert again.status_code == 303
+    assert again.headers["location"] == f"/authorize?request={page.request_id}"
+    assert "already" in (await page.go_on()).text
+
+
 async def test_going_back_after_the_app_is_gone_says_that_it_is_done(
     node: Node, app: App, person: Person
 ) -> None:

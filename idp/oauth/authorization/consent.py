@@ -66,7 +66,8 @@ class ConsentEndpoint:
             raise _unreadable(error) from error
         interaction, client = await self._find(interaction_id, browser, now=now)
         session = await self._sessions.current(request, now=now)
-        if session is None:
+        # What is finished or too old is told where every request is decided about.
+        if session is None or interaction.used_at is not None or interaction.expires_at <= now:
             return RedirectResponse(f"/authorize?request={interaction.id}", status_code=303)
         return await self._ask(interaction, client, session, browser)
 
