@@ -7,7 +7,8 @@ from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]  # It carries no types.
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityError, ProgrammingError
@@ -17,6 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from idp.errors import TemporarilyUnavailable
 from idp.storage.prepared import Autocommit, Lane
+from idp.storage.sqlite_connection import SqliteConnections
 
 Transaction: TypeAlias = AsyncConnection
 """What every query and use case takes first. An alias, so that rooms above need not know SQLAlchemy."""
@@ -50,7 +52,10 @@ class Database:
     TemporarilyUnavailable, so that infrastructure can never look like a wrong token.
     """
 
-    def __init__(self, engine: AsyncEngine, *, timeout_seconds: float) -> None:
+    def __init__(
+        self, engine: AsyncEngine, *, timeout_seconds: float, sqlite: SqliteConnections | None = None
+    ) -> None:
+        self._sqlite = sqlite
         self._writer = engine.execution_options(begin="BEGIN IMMEDIATE")
         self._reader = engine.execution_options(begin="BEGIN")
         self._engine = engine
@@ -123,6 +128,8 @@ class Database:
         if self._running:
             await asyncio.wait(self._running, timeout=self._timeout_seconds)
         await self._engine.dispose()
+        if self._sqlite is not None:
+            await self._sqlite.wait_for_threads()
 
     def _queued(self, run: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
         async def queued() -> T:
@@ -212,7 +219,9 @@ def open_database(url: str, *, pool_size: int, timeout_seconds: float) -> Databa
     """Prepare the connections that `url` describes; none opens before it is needed (nor before a fork)."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return Database(_sqlite_engine(parsed, pool_size=pool_size), timeout_seconds=timeout_seconds)
+        sqlite = SqliteConnections(parsed.database or "", busy_timeout_seconds=SQLITE_BUSY_TIMEOUT_MS / 1000)
+        engine = _sqlite_engine(parsed, sqlite, pool_size=pool_size)
+        return Database(engine, timeout_seconds=timeout_seconds, sqlite=sqlite)
     engine = _postgresql_engine(parsed, pool_size=pool_size, timeout_seconds=timeout_seconds)
     return Database(engine, timeout_seconds=timeout_seconds)
 
@@ -223,16 +232,16 @@ def sqlite_file(url: str) -> str | None:
     return parsed.database if parsed.get_backend_name() == "sqlite" else None
 
 
-def _sqlite_engine(url: URL, *, pool_size: int) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, hide_parameters=True)
+def _sqlite_engine(url: URL, connections: SqliteConnections, *, pool_size: int) -> AsyncEngine:
+    engine = create_async_engine(
+        url, async_creator=connections.open, pool_size=pool_size, max_overflow=0, hide_parameters=True
+    )
     sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    # The driver's own implicit BEGIN would be a deferred one, which fails when a reader turns writer.
-    connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",
@@ -284,6 +293,6 @@ def _replace_closed(
 
 async def insert_if_new(tx: Transaction, table: sa.Table, values: dict[str, object]) -> bool:
     """Insert a row unless one with its key is there already; answer whether it was inserted."""
-    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite_dialect.insert
     result = await tx.execute(insert(table).values(values).on_conflict_do_nothing())
     return result.rowcount == 1

@@ -17,6 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from idp import resources
 from idp.errors import TemporarilyUnavailable
+from idp.storage.sqlite_connection import SqliteConnections
 
 _ADVISORY_LOCK = 0x1D9_0000
 LOCK_TIMEOUT_SECONDS = 60
@@ -56,7 +57,8 @@ async def schema_state(url: str) -> SchemaState:
 
 @asynccontextmanager
 async def _opened(url: str) -> AsyncIterator[AsyncEngine]:
-    engine = _engine(url)
+    sqlite = SqliteConnections(make_url(url).database or "", busy_timeout_seconds=LOCK_TIMEOUT_SECONDS)
+    engine = _engine(url, sqlite)
     try:
         yield engine
     except (DBAPIError, OSError) as fault:
@@ -65,6 +67,7 @@ async def _opened(url: str) -> AsyncIterator[AsyncEngine]:
         raise TemporarilyUnavailable(detail=f"the database cannot be used: {cause}") from fault
     finally:
         await engine.dispose()
+        await sqlite.wait_for_threads()
 
 
 def _upgrade(connection: sa.Connection) -> SchemaState:
@@ -90,18 +93,17 @@ def _state(connection: sa.Connection) -> SchemaState:
     return SchemaState(current=MigrationContext.configure(connection).get_current_revision(), newest=newest)
 
 
-def _engine(url: str) -> AsyncEngine:
+def _engine(url: str, sqlite: SqliteConnections) -> AsyncEngine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_async_engine(parsed, poolclass=NullPool)
-    engine = create_async_engine(parsed, poolclass=NullPool, connect_args={"timeout": LOCK_TIMEOUT_SECONDS})
+    engine = create_async_engine(parsed, poolclass=NullPool, async_creator=sqlite.open)
     sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     sa.event.listen(engine.sync_engine, "begin", _begin_immediate)
     return engine
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
