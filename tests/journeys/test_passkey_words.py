@@ -86,6 +86,8 @@ def test_a_device_that_has_a_passkey_is_not_given_another(dev: DevServer, visito
 
 def test_a_passkey_that_no_account_has_any_more_leaves_the_device(dev: DevServer, visitor: Visitor) -> None:
     sign_up(visitor, dev, email="removed@example.com")
+    # The account page tells the device which passkeys count; it must have done so before they are forgotten.
+    visitor.page.wait_for_load_state("networkidle")
     forget_every_passkey(dev)
     visitor.context.clear_cookies()
 
