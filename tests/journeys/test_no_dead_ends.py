@@ -34,8 +34,8 @@ def test_back_to_the_sign_in_page_leads_on_to_the_app(dev: DevServer, visitor: V
         expect(visitor.page.get_by_role("heading", level=1)).to_be_visible()
         assert ways_on(visitor.page), visitor.page.url
     visitor.sees_heading("Sign in to Demo App")
-    visitor.touch_device(is_touched=True)
     visitor.press("Use passkey")
+    visitor.touch_device(is_touched=True)
     visitor.sees_heading("You already finished signing in to Demo App")
     visitor.follow("Go to Demo App")
     visitor.sees_heading("You are signed in, Back")
@@ -77,8 +77,8 @@ def test_two_tabs_begin_a_sign_in_and_both_arrive(dev: DevServer, visitor: Visit
     other.get_by_role("heading", name="Sign in to Demo App").wait_for()
 
     # The first tab arrives first, though the app has begun anew in the second meanwhile.
-    visitor.touch_device(is_touched=True)
     visitor.press("Use passkey")
+    visitor.touch_device(is_touched=True)
     visitor.sees_heading("You are signed in, Tabs")
     # The second one goes on from where it waits; signed in at the provider by now, it needs no passkey.
     request = parse_qs(urlsplit(other.url).query)["request"][0]
